@@ -1,0 +1,1 @@
+"""What Prefect runs: thin flows over the steps; nothing else knows Prefect."""

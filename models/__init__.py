@@ -1,0 +1,1 @@
+"""The tables Tocsin remembers in, and the words it uses."""

@@ -1,0 +1,130 @@
+"""What was said to people, what they said back, and who was told of silence."""
+
+from datetime import datetime
+
+from sqlalchemy import JSON, CheckConstraint, Index, Text, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from models.base import instant
+
+
+class Notice(SQLModel, table=True):
+    """One message of one kind to one contact about one incident (I4)."""
+
+    __tablename__ = "notice"
+    __table_args__ = (
+        UniqueConstraint("incident_id", "contact_id", "kind", "sequence"),
+        CheckConstraint(
+            "state IN ('planned', 'sending', 'sent', 'failed', 'bounced', "
+            "'superseded')",
+            name="state",
+        ),
+        Index("ix_notice_state_due_at", "state", "due_at"),
+        Index("ix_notice_contact_id", "contact_id"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    incident_id: str = Field(foreign_key="incident.id")
+    contact_id: int = Field(foreign_key="contact.id")
+    kind: str = Field(max_length=24)
+    sequence: int
+    state: str = Field(max_length=16)
+    planned_at: datetime = instant()
+    due_at: datetime = instant()  # when to try (again)
+    message_id: str = Field(max_length=200, unique=True)
+    verp_token: str = Field(max_length=40, unique=True)
+    attempts: int = 0
+    possibly_repeated: int = 0  # sendings whose end nobody saw, sent again
+    lease_owner: str | None = Field(default=None, max_length=64)
+    lease_until: datetime | None = instant(nullable=True)
+    sent_at: datetime | None = instant(nullable=True)
+    bounced_at: datetime | None = instant(nullable=True)
+
+
+class Attempt(SQLModel, table=True):
+    """One SMTP conversation about one notice, and how it ended."""
+
+    __tablename__ = "attempt"
+
+    id: int | None = Field(default=None, primary_key=True)
+    notice_id: int = Field(foreign_key="notice.id", index=True)
+    ended_at: datetime = instant()
+    outcome: str = Field(max_length=24)
+    smtp_code: int | None = None
+    detail: str = Field(default="", sa_type=Text)
+
+
+class Bounce(SQLModel, table=True):
+    """A message that came back, filed once however often it is read."""
+
+    __tablename__ = "bounce"
+
+    fingerprint: str = Field(primary_key=True, max_length=64)
+    received_at: datetime = instant()
+    notice_id: int | None = Field(default=None, index=True)
+    permanent: bool
+    status: str = Field(default="", max_length=16)
+    detail: str = Field(default="", sa_type=Text)
+
+
+class Reply(SQLModel, table=True):
+    """A subscriber's act through a signed link."""
+
+    __tablename__ = "reply"
+    __table_args__ = (
+        CheckConstraint("state IN ('pending', 'applied', 'undone')", name="state"),
+        Index("ix_reply_state_effective_at", "state", "effective_at"),
+        Index("ix_reply_subscriber_id", "subscriber_id"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    incident_id: str = Field(foreign_key="incident.id", index=True)
+    subscriber_id: int = Field(foreign_key="subscriber.id")
+    contact_id: int = Field(foreign_key="contact.id")
+    kind: str = Field(max_length=24)
+    state: str = Field(max_length=16)
+    nonce: str = Field(max_length=64, unique=True)  # one form, one reply (I4)
+    received_at: datetime = instant()
+    effective_at: datetime = instant()  # after the grace period
+    certificate_ids: list[int] = Field(default_factory=list, sa_type=JSON)
+
+
+class Csr(SQLModel, table=True):
+    """A certificate signing request for one affected certificate."""
+
+    __tablename__ = "csr"
+    __table_args__ = (UniqueConstraint("certificate_id", "sha256"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    reply_id: int = Field(foreign_key="reply.id", index=True)
+    certificate_id: int = Field(foreign_key="affected_certificate.id")
+    sha256: str = Field(max_length=64)
+    pem: str = Field(sa_type=Text)
+    findings: list[str] = Field(default_factory=list, sa_type=JSON)
+    received_at: datetime = instant()
+
+
+class Escalation(SQLModel, table=True):
+    """Something due did not happen, and somebody is told."""
+
+    __tablename__ = "escalation"
+    __table_args__ = (
+        UniqueConstraint("incident_id", "subscriber_id", "cause", "level"),
+        CheckConstraint(
+            "state IN ('raised', 'told', 'raised-further', 'ended')", name="state"
+        ),
+        Index("ix_escalation_incident_id_state", "incident_id", "state"),
+        Index("ix_escalation_subscriber_id", "subscriber_id"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    incident_id: str = Field(foreign_key="incident.id")
+    subscriber_id: int = Field(foreign_key="subscriber.id")
+    cause: str = Field(max_length=24)
+    level: int  # position on the ladder
+    step: str = Field(max_length=80)  # the step's name, for people
+    state: str = Field(max_length=16)
+    targets: list[str] = Field(default_factory=list, sa_type=JSON)
+    raised_at: datetime = instant()
+    told_at: datetime | None = instant(nullable=True)
+    ended_at: datetime | None = instant(nullable=True)

@@ -1,0 +1,156 @@
+"""The field's words as types; without them every layer would spell states its own way."""
+
+from enum import IntEnum, StrEnum
+from typing import NewType
+
+IncidentId = NewType("IncidentId", str)
+CertificateId = NewType("CertificateId", int)
+SubscriberId = NewType("SubscriberId", int)
+ContactId = NewType("ContactId", int)
+NoticeId = NewType("NoticeId", int)
+ReplyId = NewType("ReplyId", int)
+
+
+class Circumstance(StrEnum):
+    """Why certificates must be revoked: the items of TLS BR 4.9.1.1, in its order."""
+
+    SUBSCRIBER_REQUEST = "subscriber-request"
+    NOT_AUTHORISED = "not-authorised"
+    KEY_COMPROMISE = "key-compromise"
+    WEAK_KEY = "weak-key"
+    VALIDATION_UNRELIABLE = "validation-unreliable"
+    KEY_PARAMETERS = "key-parameters"
+    MISUSED = "misused"
+    AGREEMENT_BREACHED = "agreement-breached"
+    NAME_NOT_PERMITTED = "name-not-permitted"
+    MISLEADING_WILDCARD = "misleading-wildcard"
+    MATERIAL_CHANGE = "material-change"
+    MISISSUED = "misissued"
+    INACCURATE = "inaccurate"
+    RIGHT_TO_ISSUE_ENDED = "right-to-issue-ended"
+    CPS_REQUIRES = "cps-requires"
+    KEY_GENERATION_FLAWED = "key-generation-flawed"
+
+
+class Reason(IntEnum):
+    """CRLReason codes that TLS BR 7.2.2 allows for subscriber certificates."""
+
+    UNSPECIFIED = 0  # written as no reasonCode extension at all
+    KEY_COMPROMISE = 1
+    AFFILIATION_CHANGED = 3
+    SUPERSEDED = 4
+    CESSATION_OF_OPERATION = 5
+    PRIVILEGE_WITHDRAWN = 9
+
+    @property
+    def label(self) -> str:
+        """The code's name as RFC 5280 spells it."""
+        first, *rest = self.name.lower().split("_")
+        return first + "".join(word.capitalize() for word in rest)
+
+
+class IncidentState(StrEnum):
+    """Where an incident stands."""
+
+    DRAFT = "draft"  # imported for a preview; nothing is due
+    RUNNING = "running"  # launched; something is, or may become, due
+    CLOSED = "closed"  # everything is published; only records are left
+
+
+class RevocationState(StrEnum):
+    """What is known of one certificate's revocation."""
+
+    SCHEDULED = "scheduled"  # will be sent to the CA at its revocation time
+    SUBMITTED = "submitted"  # the intent is on record; the CA may have been called
+    REVOKED = "revoked"  # the CA says so; nobody outside can see it yet
+    PUBLISHED = "published"  # seen in what the CA publishes
+
+
+class ReplacementState(StrEnum):
+    """How far a subscriber is in replacing one certificate; revocation never reads it."""
+
+    AWAITING_CSR = "awaiting-csr"
+    CSR_RECEIVED = "csr-received"
+    REPLACED = "replaced"
+    NO_LONGER_REQUIRED = "no-longer-required"
+
+
+class ContactState(StrEnum):
+    """Whether a contact can still be reached."""
+
+    ACTIVE = "active"
+    UNREACHABLE = "unreachable"  # mail to the address failed for good
+    REMOVED = "removed"  # the subscriber says that this is not the person
+
+
+class ContactRole(StrEnum):
+    """On whose side a contact stands."""
+
+    SUBSCRIBER = "subscriber"
+    ACCOUNT_MANAGER = "account-manager"
+    OPERATIONS_MANAGER = "operations-manager"
+    COMPLIANCE_LEAD = "compliance-lead"
+
+
+class NoticeKind(StrEnum):
+    """What a notice is for; a folder of templates each."""
+
+    INITIAL = "initial"  # your certificates will be revoked
+    REMINDER = "reminder"  # there is still no CSR
+    FINAL = "final"  # the last word before revocation
+    ESCALATION = "escalation"  # to the CA's own staff: subscribers who need a person
+
+
+class NoticeState(StrEnum):
+    """What is known of one notice."""
+
+    PLANNED = "planned"  # due, not yet tried; or tried and to be tried again
+    SENDING = "sending"  # claimed: the relay may have it
+    SENT = "sent"  # the relay took it
+    FAILED = "failed"  # the relay refused the address for good
+    BOUNCED = "bounced"  # taken, and came back
+    SUPERSEDED = "superseded"  # its moment passed before it was sent
+
+
+class EscalationCause(StrEnum):
+    """Why a person has to look at a subscriber."""
+
+    CSR_MISSING = "csr-missing"
+    NOT_ACKNOWLEDGED = "not-acknowledged"
+    UNREACHABLE = "unreachable"  # no contact is left to whom mail gets through
+
+
+class EscalationState(StrEnum):
+    """Where an escalation stands."""
+
+    RAISED = "raised"  # on record; the notice that tells somebody is planned
+    TOLD = "told"  # the notice has left
+    RAISED_FURTHER = "raised-further"  # a higher step took over
+    ENDED = "ended"  # its cause is gone: answered, or everything revoked
+
+
+class ReplyKind(StrEnum):
+    """What a subscriber did."""
+
+    ACKNOWLEDGE = "acknowledge"
+    SUBMIT_CSR = "submit-csr"
+    REPLACED = "replaced"
+    NO_LONGER_REQUIRED = "no-longer-required"
+    CHANGE_CONTACT = "change-contact"
+    UNDO = "undo"
+
+
+class ReplyState(StrEnum):
+    """Whether a reply has had its effect."""
+
+    PENDING = "pending"  # waits for the end of its grace period
+    APPLIED = "applied"
+    UNDONE = "undone"  # taken back by the subscriber within the grace period
+
+
+class SourceKind(StrEnum):
+    """What an entry of the list of affected certificates was."""
+
+    CERTIFICATE = "certificate"
+    PRECERTIFICATE = "precertificate"
+    SERIAL = "serial"  # issuer and serial only

@@ -1,0 +1,1 @@
+"""Template files, found through the package wherever it is installed."""

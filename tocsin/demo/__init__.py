@@ -1,0 +1,1 @@
+"""The 2024 incident, replayed against the real engine."""

@@ -1,0 +1,1 @@
+"""Bytes in; values, findings or BadInput out."""

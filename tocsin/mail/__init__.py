@@ -1,0 +1,1 @@
+"""Talks to the relay and the mailbox; never sees the database."""

@@ -1,0 +1,1 @@
+"""Pure: facts and an instant in, effects and numbers out."""

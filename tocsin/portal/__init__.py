@@ -1,0 +1,1 @@
+"""What subscribers meet: pages behind signed links."""

@@ -1,0 +1,1 @@
+"""Figures in; text and pictures out."""

@@ -1,0 +1,1 @@
+"""Claim, do, record: what every process that wakes up calls."""
