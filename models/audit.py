@@ -9,7 +9,8 @@ from models.base import instant
 
 
 class Act(SQLModel, table=True):
-    """Who did what, when and why; each line seals the one before it (I5).
+    """
+    Who did what, when and why; each line seals the one before it (I5).
 
     ``detail`` is canonical JSON text, stored as the bytes that were hashed.
     """

@@ -16,7 +16,8 @@ from models.base import instant
 
 
 class Incident(SQLModel, table=True):
-    """One mis-issuance or compromise: one list of certificates, one reason, one clock.
+    """
+    One mis-issuance or compromise: one list of certificates, one reason, one clock.
 
     Rule pack, ladder and templates are copies made at launch (I7).
     """
@@ -122,7 +123,5 @@ class CertificateBody(SQLModel, table=True):
 
     __tablename__ = "certificate_body"
 
-    certificate_id: int = Field(
-        primary_key=True, foreign_key="affected_certificate.id"
-    )
+    certificate_id: int = Field(primary_key=True, foreign_key="affected_certificate.id")
     der: bytes = Field(sa_type=LargeBinary)

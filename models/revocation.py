@@ -9,7 +9,8 @@ from models.base import instant
 
 
 class Revocation(SQLModel, table=True):
-    """One certificate's revocation. Knows nothing of people (I2).
+    """
+    One certificate's revocation. Knows nothing of people (I2).
 
     ``revocation_time`` only ever moves earlier (I1): a CHECK bounds it by what was
     planned at launch, and a trigger (see the first migration) refuses a later one.
@@ -25,9 +26,7 @@ class Revocation(SQLModel, table=True):
         Index("ix_revocation_incident_id_state", "incident_id", "state"),
     )
 
-    certificate_id: int = Field(
-        primary_key=True, foreign_key="affected_certificate.id"
-    )
+    certificate_id: int = Field(primary_key=True, foreign_key="affected_certificate.id")
     incident_id: str = Field(foreign_key="incident.id")
     issuer_id: int = Field(foreign_key="issuer.id")
     serial: str = Field(max_length=64)

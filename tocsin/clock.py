@@ -31,7 +31,8 @@ class SteppedClock:
         return self._now
 
     def step_to(self, instant: datetime) -> None:
-        """Step forward.
+        """
+        Step forward.
 
         Raises:
             ValueError: The instant lies before the present one.

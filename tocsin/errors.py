@@ -6,7 +6,8 @@ class TocsinError(Exception):
 
 
 class BadInput(TocsinError):  # noqa: N818 - named for what happened, not for the class
-    """The sender must change what they sent.
+    """
+    The sender must change what they sent.
 
     Args:
         message: What is wrong and what to do about it.
@@ -44,7 +45,8 @@ class BadInput(TocsinError):  # noqa: N818 - named for what happened, not for th
 
 
 class Refused(TocsinError):  # noqa: N818
-    """A rule forbids it; trying again changes nothing.
+    """
+    A rule forbids it; trying again changes nothing.
 
     Args:
         message: What was refused.

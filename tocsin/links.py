@@ -1,0 +1,111 @@
+"""Signed links: who may act for whom; mail makes them, the portal checks them."""
+
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from itsdangerous import BadData, URLSafeSerializer
+
+from models.terms import ContactId, IncidentId, SubscriberId
+from tocsin.errors import Broken, Refused
+
+SUBSCRIBER = "subscriber"
+"""The purpose of the link in a notice to a subscriber."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkClaims:
+    """
+    What a link stands for.
+
+    Args:
+        incident: The one incident it opens.
+        subscriber: The one subscriber it acts for.
+        contact: The person it was sent to.
+        purpose: What it may be used for.
+        generation: Must equal the contact's; raised when the contact leaves.
+        expires_at: From then on it is refused, UTC.
+
+    """
+
+    incident: IncidentId
+    subscriber: SubscriberId
+    contact: ContactId
+    purpose: str
+    generation: int
+    expires_at: datetime
+
+
+class Links:
+    """
+    Signs and reads tokens. The same claims always give the same token.
+
+    Args:
+        secrets: The newest first: it signs; all of them are accepted.
+
+    """
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        if not secrets or any(len(secret) < 32 for secret in secrets):  # noqa: PLR2004
+            raise Broken("a secret that signs links needs 32 characters at least")
+        self._serializer = URLSafeSerializer(
+            list(reversed(secrets)), salt="tocsin.link.1"
+        )
+
+    def sign(self, claims: LinkClaims) -> str:
+        """Return the token for these claims."""
+        token = self._serializer.dumps(
+            [
+                claims.incident,
+                claims.subscriber,
+                claims.contact,
+                claims.purpose,
+                claims.generation,
+                int(claims.expires_at.timestamp()),
+            ]
+        )
+        return token if isinstance(token, str) else token.decode("ascii")
+
+    def read(self, token: str, *, purpose: str, now: datetime) -> LinkClaims:
+        """
+        Return what the token stands for.
+
+        Raises:
+            Refused: Forged, expired or made for something else, in the same words.
+
+        """
+        try:
+            incident, subscriber, contact, made_for, generation, expires = (
+                self._serializer.loads(token)
+            )
+            claims = LinkClaims(
+                incident=IncidentId(incident),
+                subscriber=SubscriberId(subscriber),
+                contact=ContactId(contact),
+                purpose=made_for,
+                generation=generation,
+                expires_at=datetime.fromtimestamp(expires, UTC),
+            )
+        except (BadData, ValueError, TypeError):
+            claims = None
+        if claims is None or claims.purpose != purpose or claims.expires_at <= now:
+            raise Refused("this link is not valid (any more)", source="I6")
+        return claims
+
+
+def read_secrets(path: Path) -> tuple[str, ...]:
+    """Read the signing secrets, newest first; make one where there is no file."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        pass
+    else:
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(48) + "\n")
+    lines = path.read_text("ascii").split()
+    if not lines:
+        raise Broken(f"no secret in {path.name}: remove the file, or put one in")
+    return tuple(lines)

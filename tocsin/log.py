@@ -1,0 +1,57 @@
+"""Logging set-up; without it an address or a token could reach a log file."""
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+_ADDRESS = re.compile(r"[^\s<>@\"']+@[^\s<>@\"']+\.[^\s<>@\"',;)]+")
+_LINK = re.compile(r"(/s/)[A-Za-z0-9._~-]+")
+
+
+def redact(text: str) -> str:
+    """Take addresses and link tokens out of a text."""
+    return _LINK.sub(r"\1[link]", _ADDRESS.sub("[address]", text))
+
+
+def _redacted(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Redact every text of a log line; a second net, since none should be there."""
+    return {
+        key: redact(value) if isinstance(value, str) else value
+        for key, value in event.items()
+    }
+
+
+class _RedactingFilter(logging.Filter):
+    """The same for what libraries log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg = redact(record.getMessage())
+        record.args = None
+        return True
+
+
+def configure_logging() -> None:
+    """Send log lines to stderr, redacted; once per process."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_RedactingFilter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            _redacted,
+            structlog.processors.KeyValueRenderer(
+                key_order=["timestamp", "level", "event"]
+            ),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )

@@ -1,0 +1,197 @@
+"""What an operator may set, read once at the edge; without it every module would guess."""
+
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Tls(StrEnum):
+    """How the connection to the relay is protected."""
+
+    NONE = "none"  # only for a relay on the same machine
+    STARTTLS = "starttls"  # required, and verified
+    IMPLICIT = "implicit"
+
+
+class Settings(BaseSettings):
+    """
+    Everything that can be set; each field is the variable TOCSIN_<NAME>.
+
+    Secrets are files, so that they stand in no process listing.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="TOCSIN_", frozen=True, extra="forbid")
+
+    data_directory: Path = Field(
+        default=Path("tocsin-data"),
+        description="Where embedded defaults keep their files. Created when absent.",
+    )
+    database_url: str | None = Field(
+        default=None,
+        description="SQLAlchemy URL. Absent: SQLite in the data directory.",
+    )
+    zone: str = Field(
+        default="UTC", description="IANA zone of the CA's office, for its own people."
+    )
+
+    ca_name: str = Field(
+        default="Example CA", description="How the CA signs its mails and pages."
+    )
+    ca_phone: str = Field(
+        default="+1 555 0100", description="Whom a subscriber calls, day and night."
+    )
+    ca_site: str = Field(
+        default="ca.example",
+        description="The CA's own site, written out for readers to check a mail.",
+    )
+    ca_directory: Path | None = Field(
+        default=None, description="The embedded CA. Absent: ca/ in the data directory."
+    )
+
+    smtp_host: str | None = Field(
+        default=None, description="The relay. Absent: the embedded catch-all relay."
+    )
+    smtp_port: int = Field(default=8725, description="The relay's port.")
+    smtp_tls: Tls = Field(default=Tls.NONE, description="none, starttls or implicit.")
+    smtp_username: str | None = Field(default=None, description="Absent: no login.")
+    smtp_password_file: Path | None = Field(
+        default=None, description="File with the relay's password."
+    )
+    smtp_connections: int = Field(
+        default=4, ge=1, le=50, description="Connections to the relay at once."
+    )
+    mail_from: str = Field(
+        default="certificates@ca.example", description="Sender address of notices."
+    )
+    bounce_domain: str = Field(
+        default="bounces.ca.example",
+        description="Domain of return paths; bounces to it land in the maildir.",
+    )
+    bounce_maildir: Path | None = Field(
+        default=None,
+        description="Maildir with returned mail. Absent: the embedded relay's.",
+    )
+    template_directory: Path | None = Field(
+        default=None, description="The CA's own templates; they come before ours."
+    )
+
+    ladder_file: Path | None = Field(
+        default=None,
+        description="TOML. Absent: the shipped ladder that fits the deadline.",
+    )
+    rule_pack_file: Path | None = Field(
+        default=None, description="TOML. Absent: the shipped rule pack."
+    )
+    grace_minutes: int = Field(
+        default=60,
+        ge=0,
+        description="Minutes in which a reply that brings revocation forward can "
+        "be undone.",
+    )
+
+    portal_host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    portal_port: int = Field(default=8780, description="Port to listen on.")
+    portal_url: str | None = Field(
+        default=None,
+        description="Where subscribers reach the portal. Absent: host and port.",
+    )
+    max_upload_bytes: int = Field(
+        default=1_000_000, description="Largest upload a subscriber can make, bytes."
+    )
+    link_secret_file: Path | None = Field(
+        default=None,
+        description="Secrets that sign links, one a line, newest first. "
+        "Absent: made in the data directory.",
+    )
+
+    prefect_host: str = Field(
+        default="127.0.0.1", description="Where `tocsin up` lets Prefect listen."
+    )
+    prefect_port: int = Field(default=4200, description="Prefect's port.")
+    guard_every_seconds: int = Field(
+        default=60, ge=1, description="How often the guard looks, seconds."
+    )
+    guard_grace_seconds: int = Field(
+        default=60,
+        ge=0,
+        description="How long after its time the guard leaves a revocation to the "
+        "engine, seconds.",
+    )
+    guard_heartbeat_file: Path | None = Field(
+        default=None, description="Absent: guard.json in the data directory."
+    )
+
+    @property
+    def database(self) -> str:
+        """The database's URL, with the default filled in."""
+        if self.database_url:
+            return self.database_url
+        return f"sqlite:///{self.data_directory.resolve() / 'tocsin.sqlite'}"
+
+    @property
+    def embedded_ca(self) -> Path:
+        """Where the embedded CA lives."""
+        return self.ca_directory or self.data_directory / "ca"
+
+    @property
+    def mailbox(self) -> Path:
+        """Where the embedded relay keeps mail."""
+        return self.data_directory / "mail"
+
+    @property
+    def bounces(self) -> Path:
+        """The maildir that returned mail is read from."""
+        return self.bounce_maildir or self.mailbox / "bounces"
+
+    @property
+    def relay(self) -> tuple[str, int]:
+        """The relay's host and port."""
+        return self.smtp_host or "127.0.0.1", self.smtp_port
+
+    @property
+    def uses_embedded_relay(self) -> bool:
+        """Whether mail goes nowhere but to the relay that comes with us."""
+        return self.smtp_host is None
+
+    @property
+    def smtp_password(self) -> SecretStr | None:
+        """The relay's password, read from its file."""
+        if self.smtp_password_file is None:
+            return None
+        return SecretStr(self.smtp_password_file.read_text("utf-8").strip())
+
+    @property
+    def public_portal(self) -> str:
+        """The portal's address as subscribers see it, without a trailing slash."""
+        url = self.portal_url or f"http://{self.portal_host}:{self.portal_port}"
+        return url.rstrip("/")
+
+    @property
+    def prefect_url(self) -> str:
+        """The Prefect UI's address."""
+        return f"http://{self.prefect_host}:{self.prefect_port}"
+
+    @property
+    def link_secrets(self) -> Path:
+        """The file with the secrets that sign links."""
+        return self.link_secret_file or self.data_directory / "link-secrets"
+
+    @property
+    def heartbeat(self) -> Path:
+        """The file that the guard touches while all is well."""
+        return self.guard_heartbeat_file or self.data_directory / "guard.json"
+
+    @property
+    def grace_within(self) -> timedelta:
+        """How long a reply can be undone."""
+        return timedelta(minutes=self.grace_minutes)
+
+
+def read_settings() -> Settings:
+    """Read the environment, and make the data directory."""
+    settings = Settings()
+    settings.data_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return settings
