@@ -1,0 +1,324 @@
+"""A lenient reading of X.509; affected certificates are often malformed, and still to be revoked."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from tocsin.errors import BadInput
+from tocsin.names import decoded_value
+
+_INTEGER = 0x02
+_BIT_STRING = 0x03
+_OID = 0x06
+_BOOLEAN = 0x01
+_SEQUENCE = 0x30
+_SET = 0x31
+_UTC_TIME = 0x17
+_GENERALIZED_TIME = 0x18
+_VERSION = 0xA0
+_EXTENSIONS = 0xA3
+_DNS_NAME = 0x82
+_LONG_FORM = 0x80
+_LONGEST_LENGTH = 4  # octets of a length: four gigabytes
+
+_POISON = bytes.fromhex("2b06010401d679020403")  # RFC 6962: 1.3.6.1.4.1.11129.2.4.3
+_SUBJECT_ALT_NAME = bytes.fromhex("551d11")
+_BASIC_CONSTRAINTS = bytes.fromhex("551d13")
+
+_UTC_DIGITS = 12
+_CENTURY_TURNS_AT = 50  # RFC 5280 4.1.2.5.1
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFields:
+    """
+    What identifies and describes a certificate, as far as it can be read.
+
+    Args:
+        length: How many octets the certificate has; more may have been given.
+        serial: The serial number, negative where the certificate has it so.
+        issuer: The issuer's name, DER.
+        subject: The subject's name, DER.
+        not_before: UTC, or None.
+        not_after: UTC, or None.
+        spki: The subject's public key info, DER; empty where there is none.
+        dns_names: The dNSNames, lower case.
+        is_precertificate: Whether it carries the critical poison extension.
+        is_authority: Whether it is a CA's own certificate.
+        findings: What could not be read.
+
+    """
+
+    length: int
+    serial: int
+    issuer: bytes
+    subject: bytes
+    not_before: datetime | None
+    not_after: datetime | None
+    spki: bytes
+    dns_names: tuple[str, ...]
+    is_precertificate: bool
+    is_authority: bool
+    findings: tuple[str, ...]
+
+
+class _MalformedError(Exception):
+    """The octets are not what their tags and lengths say."""
+
+
+def parse_certificate(der: bytes) -> CertificateFields:
+    """
+    Read a certificate, needing no more than issuer and serial to be in their places.
+
+    Raises:
+        BadInput: It is no certificate.
+
+    """
+    try:
+        return _certificate(der)
+    except (IndexError, _MalformedError):
+        raise BadInput(
+            f"not a certificate ({_looks_like(der)}). Give X.509 certificates or "
+            f"precertificates as PEM or DER."
+        ) from None
+
+
+def read_name(der: bytes) -> list[tuple[str, str]]:
+    """
+    Read a name into dotted OID and value; empty parts are passed over.
+
+    A name that cannot be read is one attribute that holds its DER, so that even then
+    the same name has the same key.
+    """
+    try:
+        return _name(der)
+    except (IndexError, _MalformedError):
+        return [("0.0", "#" + der.hex())]
+
+
+def length_of_element(head: bytes) -> int | None:
+    """Return how many octets the DER element has that begins here; None for no element."""
+    if len(head) < 2:  # noqa: PLR2004
+        return None
+    length = head[1]
+    if length < _LONG_FORM:
+        return 2 + length
+    size = length - _LONG_FORM
+    if not 1 <= size <= _LONGEST_LENGTH or len(head) < 2 + size:
+        return None
+    return 2 + size + int.from_bytes(head[2 : 2 + size], "big")
+
+
+def _element(data: bytes, at: int, end: int) -> tuple[int, int, int]:
+    """Return tag, start and end of the content of the element that begins here."""
+    tag = data[at]
+    length = data[at + 1]
+    at += 2
+    if length >= _LONG_FORM:
+        size = length - _LONG_FORM
+        if not 1 <= size <= _LONGEST_LENGTH:
+            raise _MalformedError
+        length = int.from_bytes(data[at : at + size], "big")
+        at += size
+    stop = at + length
+    if stop > end:
+        raise _MalformedError
+    return tag, at, stop
+
+
+def _expect(data: bytes, at: int, end: int, expected: int) -> tuple[int, int]:
+    tag, start, stop = _element(data, at, end)
+    if tag != expected:
+        raise _MalformedError
+    return start, stop
+
+
+def _certificate(der: bytes) -> CertificateFields:
+    start, length = _expect(der, 0, len(der), _SEQUENCE)
+    at, end = _expect(der, start, length, _SEQUENCE)
+    _, signature = _expect(der, end, length, _SEQUENCE)
+    _expect(der, signature, length, _BIT_STRING)
+
+    if der[at] == _VERSION:
+        _, _, at = _element(der, at, end)
+    start, at = _expect(der, at, end, _INTEGER)
+    if start == at:
+        raise _MalformedError
+    serial = int.from_bytes(der[start:at], "big", signed=True)
+    _, issuer_at = _expect(der, at, end, _SEQUENCE)
+    _, validity_at = _expect(der, issuer_at, end, _SEQUENCE)
+    validity, subject_at = _expect(der, validity_at, end, _SEQUENCE)
+    _, at = _expect(der, subject_at, end, _SEQUENCE)
+
+    findings: list[str] = []
+    not_before, not_after = _validity(der, validity, subject_at)
+    if not_before is None or not_after is None:
+        findings.append("its validity cannot be read")
+    spki = b""
+    extensions = _Extensions()
+    try:
+        key_at = at
+        _, at = _expect(der, at, end, _SEQUENCE)
+        spki = der[key_at:at]
+        while at < end:
+            tag, start, at = _element(der, at, end)
+            if tag == _EXTENSIONS:
+                extensions.read(der, start, at)
+    except (IndexError, _MalformedError):
+        findings.append("its key or extensions cannot be read to the end")
+    if extensions.unreadable:
+        findings.append("its subjectAltName or basicConstraints cannot be read")
+    if extensions.soft_poison:
+        findings.append("its poison extension is not critical: taken as a certificate")
+    return CertificateFields(
+        length,
+        serial,
+        der[issuer_at:validity_at],
+        der[subject_at:key_at],
+        not_before,
+        not_after,
+        spki,
+        extensions.dns_names,
+        extensions.poison,
+        extensions.authority,
+        tuple(findings),
+    )
+
+
+class _Extensions:
+    """The few extensions that intake looks at."""
+
+    __slots__ = ("authority", "dns_names", "poison", "soft_poison", "unreadable")
+
+    def __init__(self) -> None:
+        self.dns_names: tuple[str, ...] = ()
+        self.poison = False
+        self.soft_poison = False
+        self.authority = False
+        self.unreadable = False
+
+    def read(self, der: bytes, at: int, end: int) -> None:
+        at, end = _expect(der, at, end, _SEQUENCE)
+        while at < end:
+            start, stop = _expect(der, at, end, _SEQUENCE)
+            at = stop
+            oid_start, oid_stop = _expect(der, start, stop, _OID)
+            oid = der[oid_start:oid_stop]
+            if oid == _SUBJECT_ALT_NAME or oid == _BASIC_CONSTRAINTS or oid == _POISON:  # noqa: PLR1714 - three comparisons are faster than a set here
+                self._look_at(oid, der, oid_stop, stop)
+
+    def _look_at(self, oid: bytes, der: bytes, at: int, end: int) -> None:
+        try:
+            critical = False
+            tag, start, stop = _element(der, at, end)
+            if tag == _BOOLEAN:
+                critical = der[start] != 0
+                _, start, stop = _element(der, stop, end)
+            if oid == _POISON:
+                self.poison = critical
+                self.soft_poison = not critical
+            elif oid == _BASIC_CONSTRAINTS:
+                start, stop = _expect(der, start, stop, _SEQUENCE)
+                self.authority = (
+                    start < stop and der[start] == _BOOLEAN and der[start + 2] != 0
+                )
+            else:
+                self.dns_names = _dns_names(der, start, stop)
+        except (IndexError, _MalformedError):
+            self.unreadable = True
+
+
+def _dns_names(der: bytes, at: int, end: int) -> tuple[str, ...]:
+    at, end = _expect(der, at, end, _SEQUENCE)
+    names: list[str] = []
+    while at < end:
+        tag, start, at = _element(der, at, end)
+        if tag == _DNS_NAME:
+            names.append(der[start:at].decode("utf-8", "replace").lower())
+    return tuple(names)
+
+
+def _validity(der: bytes, at: int, end: int) -> tuple[datetime | None, datetime | None]:
+    try:
+        tag, start, stop = _element(der, at, end)
+        not_before = _instant(tag, der[start:stop])
+        tag, start, stop = _element(der, stop, end)
+        return not_before, _instant(tag, der[start:stop])
+    except (IndexError, _MalformedError):
+        return None, None
+
+
+def _instant(tag: int, text: bytes) -> datetime | None:
+    try:
+        if tag == _UTC_TIME:
+            short = int(text[:2])
+            year = short + (1900 if short >= _CENTURY_TURNS_AT else 2000)
+            rest = text[2:]
+        elif tag == _GENERALIZED_TIME:
+            year = int(text[:4])
+            rest = text[4:]
+        else:
+            return None
+        seconds = rest[8:10]
+        instant = datetime(
+            year,
+            int(rest[:2]),
+            int(rest[2:4]),
+            int(rest[4:6]),
+            int(rest[6:8]),
+            int(seconds) if seconds.isdigit() else 0,
+            tzinfo=UTC,
+        )
+        sign = rest[-5:-4]
+        if sign in (b"+", b"-"):  # RFC 5280 forbids it, certificates have it
+            offset = timedelta(hours=int(rest[-4:-2]), minutes=int(rest[-2:]))
+            instant += -offset if sign == b"+" else offset
+    except (ValueError, OverflowError):
+        return None
+    return instant
+
+
+def _name(der: bytes) -> list[tuple[str, str]]:
+    attributes: list[tuple[str, str]] = []
+    at, end = _expect(der, 0, len(der), _SEQUENCE)
+    while at < end:
+        part, at = _expect(der, at, end, _SET)
+        while part < at:
+            pair, part = _expect(der, part, at, _SEQUENCE)
+            start, stop = _expect(der, pair, part, _OID)
+            oid = der[start:stop]
+            tag, start, stop = _element(der, stop, part)
+            attributes.append((_dotted(oid), decoded_value(tag, der[start:stop])))
+    return attributes
+
+
+_KNOWN_OIDS: dict[bytes, str] = {
+    bytes((0x55, 0x04, arc)): f"2.5.4.{arc}" for arc in range(128)
+}
+
+
+def _dotted(oid: bytes) -> str:
+    known = _KNOWN_OIDS.get(oid)
+    if known:
+        return known
+    if not oid or oid[-1] >= _LONG_FORM:
+        raise _MalformedError
+    arcs: list[int] = []
+    arc = 0
+    for octet in oid:
+        arc = arc << 7 | octet & 0x7F
+        if octet < _LONG_FORM:
+            arcs.append(arc)
+            arc = 0
+    first = min(arcs[0] // 40, 2)
+    return ".".join(str(arc) for arc in (first, arcs[0] - 40 * first, *arcs[1:]))
+
+
+def _looks_like(der: bytes) -> str:
+    length = length_of_element(der)
+    if not der:
+        return "it is empty"
+    if der[0] != _SEQUENCE or length is None:
+        return "it does not begin as one"
+    if length > len(der):
+        return f"it ends early: {len(der)} of {length} octets"
+    return "its parts are not those of one; a signing request, CRL or PKCS#7, perhaps"

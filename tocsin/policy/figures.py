@@ -1,0 +1,416 @@
+"""What is counted of an incident, and that the counts agree (I3)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from models.terms import (
+    CertificateId,
+    Circumstance,
+    ContactState,
+    EscalationCause,
+    EscalationState,
+    IncidentId,
+    IncidentState,
+    NoticeKind,
+    NoticeState,
+    Reason,
+    ReplacementState,
+    ReplyKind,
+    RevocationState,
+    SubscriberId,
+)
+from tocsin.errors import Broken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentSummary:
+    """
+    An incident's name and instants, all UTC.
+
+    Args:
+        incident: Its key.
+        title: For people.
+        state: Where it stands.
+        circumstance: Why it revokes.
+        reason: The CRLReason that follows from the circumstance.
+        is_drill: Nothing of it reaches a CA.
+        zone: IANA zone of the people who run it.
+        made_aware_at: When the clock started.
+        deadline: By when everything is published.
+        launched_at: None while it is a draft.
+        revocation_starts_at: None while it is a draft.
+        closed_at: None while something may become due.
+        rate_per_second: Revocations per second that the plan counts on.
+        publication_delay: From answer to visibility, as the plan counts on.
+
+    """
+
+    incident: IncidentId
+    title: str
+    state: IncidentState
+    circumstance: Circumstance
+    reason: Reason
+    is_drill: bool
+    zone: str
+    made_aware_at: datetime
+    deadline: datetime
+    launched_at: datetime | None
+    revocation_starts_at: datetime | None
+    closed_at: datetime | None
+    rate_per_second: float | None
+    publication_delay: timedelta | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedIncident:
+    """An incident in a list of them."""
+
+    summary: IncidentSummary
+    certificates: int
+    published: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeCount:
+    """How many notices of one kind are in one state."""
+
+    kind: NoticeKind
+    state: NoticeState
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentFigures:
+    """
+    Everything that is counted of one incident at one instant.
+
+    Args:
+        summary: Which incident.
+        as_of: When it was counted, UTC.
+        entries: Entries of the lists that came in.
+        accepted: Entries that named a certificate first.
+        duplicates: Entries that named one again.
+        set_aside: Entries that were not used, each with its reason on record.
+        certificates: Affected certificates.
+        unclaimed: Of those, how many no subscriber is known for.
+        unscheduled: Of those, how many have no revocation time: a draft's.
+        revocation: Certificates by revocation state; with ``unscheduled`` all of them.
+        replacement: Certificates by replacement state.
+        expired: Planned but expired: neither revoked nor valid any more.
+        published_before_deadline: Published by the deadline.
+        published_late: Published after it.
+        published_with_other_reason: Published under another reason than the
+            incident's schedule says, as when the CA had revoked them before.
+        first_revoked_at: When the CA first answered, UTC.
+        last_published_at: When the latest publication was seen, UTC.
+        problems: Not yet revoked and the CA's last answer was not a good one, by it.
+        subscribers: Organisations that hold them, or are in the directory.
+        subscribers_acknowledged: Somebody there has answered in any way.
+        contacts: The subscribers' contacts by state.
+        notices: Notices by kind and state; zeros are left out.
+        possibly_repeated: Sendings whose end nobody saw, sent again.
+        replies: Replies that were not taken back, by kind.
+        csrs: Signing requests on file.
+        certificates_with_csr: Certificates that have at least one.
+        escalations: Escalations by state.
+
+    """
+
+    summary: IncidentSummary
+    as_of: datetime
+    entries: int
+    accepted: int
+    duplicates: int
+    set_aside: int
+    certificates: int
+    unclaimed: int
+    unscheduled: int
+    revocation: Mapping[RevocationState, int]
+    replacement: Mapping[ReplacementState, int]
+    expired: int
+    published_before_deadline: int
+    published_late: int
+    published_with_other_reason: int
+    first_revoked_at: datetime | None
+    last_published_at: datetime | None
+    problems: Mapping[str, int]
+    subscribers: int
+    subscribers_acknowledged: int
+    contacts: Mapping[ContactState, int]
+    notices: tuple[NoticeCount, ...]
+    possibly_repeated: int
+    replies: Mapping[ReplyKind, int]
+    csrs: int
+    certificates_with_csr: int
+    escalations: Mapping[EscalationState, int]
+
+    @property
+    def published(self) -> int:
+        """Certificates whose revocation the world can see (I9)."""
+        return self.revocation[RevocationState.PUBLISHED]
+
+    @property
+    def unpublished(self) -> int:
+        """Certificates whose revocation the world cannot see, for whatever reason."""
+        return self.certificates - self.published
+
+    @property
+    def overdue(self) -> int:
+        """Certificates that should be published and are not."""
+        return self.unpublished if self.as_of > self.summary.deadline else 0
+
+    @property
+    def notices_sent(self) -> int:
+        """Notices the relay took, those that came back included."""
+        return self.notices_in(NoticeState.SENT) + self.notices_in(NoticeState.BOUNCED)
+
+    def notices_in(self, state: NoticeState) -> int:
+        """Count the notices in one state, whatever their kind."""
+        return sum(entry.count for entry in self.notices if entry.state is state)
+
+    @property
+    def live_escalations(self) -> int:
+        """Escalations that somebody still has to act on."""
+        return (
+            self.escalations[EscalationState.RAISED]
+            + self.escalations[EscalationState.TOLD]
+        )
+
+
+def check_figures(figures: IncidentFigures) -> IncidentFigures:
+    """
+    Return the figures when every sum agrees (I3).
+
+    Raises:
+        Broken: Names the sum that does not, with both sides.
+
+    """
+    published = figures.published_before_deadline + figures.published_late
+    scheduled = figures.unscheduled + sum(figures.revocation.values())
+    used = figures.accepted + figures.duplicates + figures.set_aside
+    sums = (
+        ("certificates by revocation state", figures.certificates, scheduled),
+        (
+            "certificates by replacement state",
+            figures.certificates,
+            sum(figures.replacement.values()),
+        ),
+        ("published before and after the deadline", figures.published, published),
+        ("entries accepted, duplicate and set aside", figures.entries, used),
+    )
+    for name, whole, parts in sums:
+        if whole != parts:
+            raise Broken(
+                f"incident {figures.summary.incident}: {name} are {parts} together, "
+                f"and {whole} as a whole"
+            )
+    return figures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateRow:
+    """
+    One affected certificate as public reports list it; instants UTC.
+
+    Args:
+        certificate: Its key.
+        precertificate_sha256: Hex; None where no precertificate is known.
+        certificate_sha256: Hex; None where only issuer and serial are known.
+        subject: RFC 4514 or as imported; may be empty.
+        issuer: The issuer's name.
+        not_before: None where only issuer and serial are known.
+        not_after: As ``not_before``.
+        serial: Lower-case hex, whole octets.
+        dns_names: In the certificate's order.
+        state: None while no revocation time is planned.
+        revocation_time: The planned instant.
+        revoked_at: The CA's own revocation time, else when it answered.
+        reason: As published, else as planned.
+
+    """
+
+    certificate: CertificateId
+    precertificate_sha256: str | None
+    certificate_sha256: str | None
+    subject: str
+    issuer: str
+    not_before: datetime | None
+    not_after: datetime | None
+    serial: str
+    dns_names: tuple[str, ...]
+    state: RevocationState | None
+    revocation_time: datetime | None
+    revoked_at: datetime | None
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwingSubscriber:
+    """
+    A subscriber from whom a CSR is missing.
+
+    Args:
+        subscriber: Its key.
+        name: The organisation's.
+        sector: As in the directory; may be empty.
+        certificates: All its affected certificates.
+        missing: Those neither revoked nor replaced nor given up, without a CSR.
+        last_notice_at: When the relay last took a notice to any of its contacts.
+        reachable_contacts: Contacts to whom mail gets through.
+        acknowledged_at: When somebody there first answered; None: never.
+
+    """
+
+    subscriber: SubscriberId
+    name: str
+    sector: str
+    certificates: int
+    missing: int
+    last_notice_at: datetime | None
+    reachable_contacts: int
+    acknowledged_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owing:
+    """
+    Who owes CSRs, worst first.
+
+    Args:
+        rows: The first of them, as many as were asked for.
+        subscribers: How many there are altogether.
+        missing: Certificates they hold together without a CSR.
+        silent: Of the subscribers, how many never answered.
+
+    """
+
+    rows: tuple[OwingSubscriber, ...]
+    subscribers: int
+    missing: int
+    silent: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveEscalation:
+    """
+    An escalation that somebody has to act on.
+
+    Args:
+        subscriber: Whom it is about.
+        name: The organisation's.
+        cause: Why it was raised.
+        level: The ladder's step, from 1; 0 for what no step raised.
+        step: The step's name.
+        targets: The roles that are told.
+        raised_at: When it came on record.
+        told_at: When the notice left; None: not yet.
+        certificates: The subscriber's affected certificates.
+        open_certificates: Of those, how many are not revoked yet.
+
+    """
+
+    subscriber: SubscriberId
+    name: str
+    cause: EscalationCause
+    level: int
+    step: str
+    targets: tuple[str, ...]
+    raised_at: datetime
+    told_at: datetime | None
+    certificates: int
+    open_certificates: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveEscalations:
+    """
+    What needs a person, highest step first.
+
+    Args:
+        rows: The first of them, as many as were asked for.
+        escalations: How many there are altogether.
+
+    """
+
+    rows: tuple[LiveEscalation, ...]
+    escalations: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallableContact:
+    """Somebody to telephone."""
+
+    name: str
+    phone: str
+    rank: int
+    state: ContactState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreachableSubscriber:
+    """
+    A subscriber to some or all of whose contacts mail does not get through.
+
+    Args:
+        subscriber: Its key.
+        name: The organisation's.
+        sector: As in the directory; may be empty.
+        certificates: Its certificates that are not revoked yet.
+        reachable_contacts: Contacts to whom mail gets through; 0: nobody.
+        contacts: Everybody who may be called, by rank.
+        acknowledged_at: When somebody there first answered; None: never.
+
+    """
+
+    subscriber: SubscriberId
+    name: str
+    sector: str
+    certificates: int
+    reachable_contacts: int
+    contacts: tuple[CallableContact, ...]
+    acknowledged_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreachable:
+    """
+    Whom mail does not reach; those whom it does not reach at all come first.
+
+    Args:
+        rows: The first of them, as many as were asked for.
+        nobody_left: Subscribers without any contact that mail reaches.
+        some_bounced: Subscribers of whom another contact is still reached.
+        certificates: Certificates not revoked yet of those with nobody left.
+
+    """
+
+    rows: tuple[UnreachableSubscriber, ...]
+    nobody_left: int
+    some_bounced: int
+    certificates: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimetableEntry:
+    """
+    One instant of an incident's timetable, UTC.
+
+    Args:
+        at: When.
+        name: What, as people read it.
+        subscribers: Whom a step of the ladder still concerns; None: not a step, past.
+        certificates: What a revocation or publication instant is about, or None.
+        notices: Notices a past step planned; None where it is ahead, or no step.
+        sent: Of those, how many the relay took.
+        escalations: Escalations a past step raised, or None.
+
+    """
+
+    at: datetime
+    name: str
+    subscribers: int | None = None
+    certificates: int | None = None
+    notices: int | None = None
+    sent: int | None = None
+    escalations: int | None = None

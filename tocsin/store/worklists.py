@@ -1,0 +1,413 @@
+"""Who needs a person now, worst first, and what happens when; for dashboards."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, case, func, select
+
+from models.base import table
+from models.incident import AffectedCertificate, Incident
+from models.outreach import Escalation, Notice
+from models.revocation import Revocation
+from models.subscriber import Contact, Subscriber
+from models.terms import (
+    ContactState,
+    EscalationCause,
+    EscalationState,
+    IncidentId,
+    NoticeState,
+    ReplacementState,
+    RevocationState,
+    SubscriberId,
+)
+from tocsin.policy.facts import IncidentFacts
+from tocsin.policy.figures import (
+    CallableContact,
+    LiveEscalation,
+    LiveEscalations,
+    Owing,
+    OwingSubscriber,
+    TimetableEntry,
+    Unreachable,
+    UnreachableSubscriber,
+)
+from tocsin.policy.ladder import Condition, DueStep, parse_ladder
+from tocsin.policy.ladder import timetable as ladder_timetable
+from tocsin.store.figures import incident_summary
+
+_INCIDENT = table(Incident)
+_CERTIFICATE = table(AffectedCertificate)
+_REVOCATION = table(Revocation)
+_SUBSCRIBER = table(Subscriber)
+_CONTACT = table(Contact)
+_NOTICE = table(Notice)
+_ESCALATION = table(Escalation)
+
+_UNREVOKED = (RevocationState.SCHEDULED.value, RevocationState.SUBMITTED.value)
+_OPEN = (ReplacementState.AWAITING_CSR.value, ReplacementState.CSR_RECEIVED.value)
+_LIVE = (EscalationState.RAISED.value, EscalationState.TOLD.value)
+_TAKEN = (NoticeState.SENT.value, NoticeState.BOUNCED.value)
+
+# A draft has no revocations yet, hence the outer join and the NULL.
+_IS_UNREVOKED: ColumnElement[bool] = _REVOCATION.c.state.is_(
+    None
+) | _REVOCATION.c.state.in_(_UNREVOKED)
+_IS_MISSING = _IS_UNREVOKED & (
+    _CERTIFICATE.c.replacement_state == ReplacementState.AWAITING_CSR.value
+)
+_IS_OPEN = _IS_UNREVOKED & _CERTIFICATE.c.replacement_state.in_(_OPEN)
+
+
+def subscribers_owing_csr(
+    connection: Connection, *, incident: IncidentId, limit: int
+) -> Owing:
+    """List who owes CSRs for certificates that are not revoked yet, worst first."""
+    held = _held(incident)
+    owing = (
+        select(
+            _SUBSCRIBER.c.id,
+            _SUBSCRIBER.c.name,
+            _SUBSCRIBER.c.sector,
+            _SUBSCRIBER.c.acknowledged_at,
+            held.c.certificates,
+            held.c.missing,
+        )
+        .join(held, held.c.subscriber_id == _SUBSCRIBER.c.id)
+        .where(held.c.missing > 0)
+    )
+    counted = owing.subquery()
+    totals = connection.execute(
+        select(
+            func.count().label("subscribers"),
+            func.coalesce(func.sum(counted.c.missing), 0).label("missing"),
+            func.count().filter(counted.c.acknowledged_at.is_(None)).label("silent"),
+        ).select_from(counted)
+    ).one()
+    rows = connection.execute(
+        owing.order_by(
+            held.c.missing.desc(), held.c.certificates.desc(), _SUBSCRIBER.c.name
+        ).limit(limit)
+    ).all()
+    told = _last_notices(connection, [row.id for row in rows])
+    contacts = _contacts(connection, [row.id for row in rows])
+    return Owing(
+        rows=tuple(
+            OwingSubscriber(
+                subscriber=SubscriberId(row.id),
+                name=row.name,
+                sector=row.sector,
+                certificates=row.certificates,
+                missing=row.missing,
+                last_notice_at=told.get(row.id),
+                reachable_contacts=_reachable(contacts[row.id]),
+                acknowledged_at=row.acknowledged_at,
+            )
+            for row in rows
+        ),
+        subscribers=totals.subscribers,
+        missing=int(totals.missing),
+        silent=totals.silent,
+    )
+
+
+def live_escalations(
+    connection: Connection, *, incident: IncidentId, limit: int
+) -> LiveEscalations:
+    """List what somebody has to act on: the highest step first, then the largest."""
+    held = _held(incident)
+    is_live = (_ESCALATION.c.incident_id == incident) & _ESCALATION.c.state.in_(_LIVE)
+    rows = connection.execute(
+        select(
+            _ESCALATION,
+            _SUBSCRIBER.c.name,
+            func.coalesce(held.c.certificates, 0).label("certificates"),
+            func.coalesce(held.c.unrevoked, 0).label("unrevoked"),
+        )
+        .join(_SUBSCRIBER, _SUBSCRIBER.c.id == _ESCALATION.c.subscriber_id)
+        .outerjoin(held, held.c.subscriber_id == _SUBSCRIBER.c.id)
+        .where(is_live)
+        .order_by(
+            # Nobody can be reached: no step of the ladder will help.
+            case(
+                (_ESCALATION.c.cause == EscalationCause.UNREACHABLE.value, 0), else_=1
+            ),
+            _ESCALATION.c.level.desc(),
+            func.coalesce(held.c.unrevoked, 0).desc(),
+            _SUBSCRIBER.c.name,
+        )
+        .limit(limit)
+    )
+    return LiveEscalations(
+        rows=tuple(
+            LiveEscalation(
+                subscriber=SubscriberId(row.subscriber_id),
+                name=row.name,
+                cause=EscalationCause(row.cause),
+                level=row.level,
+                step=row.step,
+                targets=tuple(row.targets),
+                raised_at=row.raised_at,
+                told_at=row.told_at,
+                certificates=row.certificates,
+                open_certificates=row.unrevoked,
+            )
+            for row in rows
+        ),
+        escalations=connection.execute(
+            select(func.count()).select_from(_ESCALATION).where(is_live)
+        ).scalar_one(),
+    )
+
+
+def unreachable(
+    connection: Connection, *, incident: IncidentId, limit: int
+) -> Unreachable:
+    """
+    List whom mail does not reach, while certificates of theirs are not revoked.
+
+    Those without any contact that mail reaches come first, then the largest.
+    """
+    held = _held(incident)
+    is_active = case((_CONTACT.c.state == ContactState.ACTIVE.value, 1), else_=0)
+    is_lost = case((_CONTACT.c.state == ContactState.UNREACHABLE.value, 1), else_=0)
+    reached = (
+        select(
+            _CONTACT.c.subscriber_id,
+            func.sum(is_active).label("active"),
+            func.sum(is_lost).label("lost"),
+        )
+        .where(_CONTACT.c.incident_id == incident)
+        .group_by(_CONTACT.c.subscriber_id)
+        .subquery()
+    )
+    active = func.coalesce(reached.c.active, 0)
+    found = (
+        select(
+            _SUBSCRIBER.c.id,
+            _SUBSCRIBER.c.name,
+            _SUBSCRIBER.c.sector,
+            _SUBSCRIBER.c.acknowledged_at,
+            held.c.unrevoked,
+            active.label("active"),
+        )
+        .join(held, held.c.subscriber_id == _SUBSCRIBER.c.id)
+        .outerjoin(reached, reached.c.subscriber_id == _SUBSCRIBER.c.id)
+        .where(held.c.unrevoked > 0, (active == 0) | (reached.c.lost > 0))
+    )
+    counted = found.subquery()
+    totals = connection.execute(
+        select(
+            func.count().filter(counted.c.active == 0).label("nobody"),
+            func.count().filter(counted.c.active > 0).label("some"),
+            func.coalesce(
+                func.sum(counted.c.unrevoked).filter(counted.c.active == 0), 0
+            ).label("certificates"),
+        ).select_from(counted)
+    ).one()
+    rows = connection.execute(
+        found.order_by(
+            case((active == 0, 0), else_=1), held.c.unrevoked.desc(), _SUBSCRIBER.c.name
+        ).limit(limit)
+    ).all()
+    contacts = _contacts(connection, [row.id for row in rows])
+    return Unreachable(
+        rows=tuple(
+            UnreachableSubscriber(
+                subscriber=SubscriberId(row.id),
+                name=row.name,
+                sector=row.sector,
+                certificates=row.unrevoked,
+                reachable_contacts=row.active,
+                contacts=contacts[row.id],
+                acknowledged_at=row.acknowledged_at,
+            )
+            for row in rows
+        ),
+        nobody_left=totals.nobody,
+        some_bounced=totals.some,
+        certificates=int(totals.certificates),
+    )
+
+
+def timetable(
+    connection: Connection, *, incident: IncidentId, now: datetime
+) -> tuple[TimetableEntry, ...]:
+    """
+    List what happens when: the ladder's steps, the revocations, the deadline.
+
+    Steps ahead say whom they would concern as things stand; past ones what they did.
+    """
+    summary = incident_summary(connection, incident=incident)
+    entries = [
+        TimetableEntry(at=summary.made_aware_at, name="The clock starts"),
+        TimetableEntry(at=summary.deadline, name="Deadline: everything is published"),
+    ]
+    if summary.launched_at is not None and summary.revocation_starts_at is not None:
+        text = connection.execute(
+            select(_INCIDENT.c.ladder).where(_INCIDENT.c.id == incident)
+        ).scalar_one()
+        facts = IncidentFacts(
+            launched_at=summary.launched_at,
+            revocation_starts_at=summary.revocation_starts_at,
+            deadline=summary.deadline,
+        )
+        steps = ladder_timetable(parse_ladder(text), facts) if text else ()
+        concerned = _concerned(connection, incident)
+        past = _past(connection, incident)
+        entries += [_step(due, now=now, concerned=concerned, past=past) for due in steps]
+        entries.append(
+            TimetableEntry(
+                at=summary.revocation_starts_at,
+                name="Revocation starts",
+                certificates=_ahead(connection, incident, now=now),
+            )
+        )
+    return tuple(sorted(entries, key=lambda entry: entry.at))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Past:
+    """What the ladder's steps did so far, by level."""
+
+    notices: dict[int, int]
+    sent: dict[int, int]
+    escalations: dict[int, int]
+
+
+def _step(
+    due: DueStep, *, now: datetime, concerned: dict[Condition, int], past: _Past
+) -> TimetableEntry:
+    level = due.step.level
+    if due.due_at > now:
+        return TimetableEntry(
+            at=due.due_at, name=due.step.name, subscribers=concerned[due.step.when]
+        )
+    # A contact's first notice has sequence 0, whichever step it came from.
+    levels = {level, 0} if due.step.when is Condition.ALWAYS else {level}
+    return TimetableEntry(
+        at=due.due_at,
+        name=due.step.name,
+        notices=sum(past.notices.get(one, 0) for one in levels)
+        if due.step.notice
+        else None,
+        sent=sum(past.sent.get(one, 0) for one in levels) if due.step.notice else None,
+        escalations=past.escalations.get(level, 0) if due.step.roles else None,
+    )
+
+
+def _concerned(connection: Connection, incident: IncidentId) -> dict[Condition, int]:
+    held = _held(incident)
+    row = connection.execute(
+        select(
+            func.count().filter(held.c.open > 0).label("open"),
+            func.count().filter(held.c.missing > 0).label("missing"),
+            func.count()
+            .filter(held.c.open > 0, _SUBSCRIBER.c.acknowledged_at.is_(None))
+            .label("silent"),
+        )
+        .select_from(_SUBSCRIBER)
+        .join(held, held.c.subscriber_id == _SUBSCRIBER.c.id)
+    ).one()
+    return {
+        Condition.ALWAYS: row.open,
+        Condition.OPEN: row.open,
+        Condition.CSR_MISSING: row.missing,
+        Condition.NOT_ACKNOWLEDGED: row.silent,
+    }
+
+
+def _past(connection: Connection, incident: IncidentId) -> _Past:
+    notices = connection.execute(
+        select(
+            _NOTICE.c.sequence,
+            func.count().label("notices"),
+            func.count().filter(_NOTICE.c.state.in_(_TAKEN)).label("sent"),
+        )
+        .join(_CONTACT, _CONTACT.c.id == _NOTICE.c.contact_id)
+        .where(
+            _NOTICE.c.incident_id == incident, _CONTACT.c.subscriber_id.is_not(None)
+        )
+        .group_by(_NOTICE.c.sequence)
+    ).all()
+    escalations = connection.execute(
+        select(_ESCALATION.c.level, func.count().label("raised"))
+        .where(_ESCALATION.c.incident_id == incident)
+        .group_by(_ESCALATION.c.level)
+    )
+    return _Past(
+        notices={row.sequence: row.notices for row in notices},
+        sent={row.sequence: row.sent for row in notices},
+        escalations={row.level: row.raised for row in escalations},
+    )
+
+
+def _ahead(connection: Connection, incident: IncidentId, *, now: datetime) -> int:
+    return connection.execute(
+        select(func.count())
+        .select_from(_REVOCATION)
+        .where(
+            _REVOCATION.c.incident_id == incident,
+            _REVOCATION.c.state.in_(_UNREVOKED),
+            _REVOCATION.c.revocation_time >= min(now, now),
+        )
+    ).scalar_one()
+
+
+def _held(incident: IncidentId) -> Any:
+    """Each subscriber's certificates: all, not revoked, open, without a CSR."""
+    return (
+        select(
+            _CERTIFICATE.c.subscriber_id,
+            func.count().label("certificates"),
+            func.count().filter(_IS_UNREVOKED).label("unrevoked"),
+            func.count().filter(_IS_OPEN).label("open"),
+            func.count().filter(_IS_MISSING).label("missing"),
+        )
+        .select_from(_CERTIFICATE)
+        .outerjoin(_REVOCATION, _REVOCATION.c.certificate_id == _CERTIFICATE.c.id)
+        .where(_CERTIFICATE.c.incident_id == incident)
+        .group_by(_CERTIFICATE.c.subscriber_id)
+        .subquery()
+    )
+
+
+def _last_notices(
+    connection: Connection, subscribers: Iterable[int]
+) -> dict[int, datetime]:
+    return {
+        row.subscriber_id: row.last
+        for row in connection.execute(
+            select(_CONTACT.c.subscriber_id, func.max(_NOTICE.c.sent_at).label("last"))
+            .join(_NOTICE, _NOTICE.c.contact_id == _CONTACT.c.id)
+            .where(_CONTACT.c.subscriber_id.in_(list(subscribers)))
+            .group_by(_CONTACT.c.subscriber_id)
+        )
+    }
+
+
+def _contacts(
+    connection: Connection, subscribers: Iterable[int]
+) -> dict[int, tuple[CallableContact, ...]]:
+    found: dict[int, tuple[CallableContact, ...]] = defaultdict(tuple)
+    row: Row[Any]
+    for row in connection.execute(
+        select(_CONTACT)
+        .where(_CONTACT.c.subscriber_id.in_(list(subscribers)))
+        .order_by(_CONTACT.c.rank, _CONTACT.c.id)
+    ):
+        found[row.subscriber_id] += (
+            CallableContact(
+                name=row.name,
+                phone=row.phone,
+                rank=row.rank,
+                state=ContactState(row.state),
+            ),
+        )
+    return found
+
+
+def _reachable(contacts: Iterable[CallableContact]) -> int:
+    return sum(contact.state is ContactState.ACTIVE for contact in contacts)
