@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -161,27 +161,19 @@ def parse_ladder(text: str, *, file: str | None = None) -> Ladder:
         _parse_step(entry, level=level, file=file)
         for level, entry in enumerate(entries, start=1)
     )
-    first = min(steps, key=lambda step: (step.after_launch is None, step.level))
-    if first.after_launch != timedelta(0) or first.when is not Condition.ALWAYS:
+    if not any(
+        step.after_launch == timedelta(0) and step.when is Condition.ALWAYS
+        for step in steps
+    ):
         raise BadInput(
             'one step must tell everybody at once: after_launch = "0h", '
             'when = "always"',
             file=file,
         )
-    roles = {role.value: role for role in ContactRole} | {}
-    roles.pop(ContactRole.SUBSCRIBER.value)
-    unreachable = data.get("unreachable", [])
-    for name in unreachable:
-        if name not in roles:
-            raise BadInput(
-                f"unknown role {name!r}; one of: {', '.join(roles)}",
-                file=file,
-                field="unreachable",
-            )
     return Ladder(
         name=str(data.get("name", "Ladder")),
         steps=steps,
-        unreachable=tuple(roles[name] for name in unreachable),
+        unreachable=_roles(data.get("unreachable", []), file=file),
         text=text,
     )
 
@@ -193,58 +185,92 @@ def shipped_ladder(within: timedelta) -> Ladder:
     return parse_ladder(source.read_text("utf-8"), file=name)
 
 
-def _parse_step(entry: Mapping[str, Any], *, level: int, file: str | None) -> Step:
-    where = f"step {level}"
+class _Entry:
+    """One [[step]] table, and errors that name it."""
 
-    def bad(message: str, field: str) -> BadInput:
-        return BadInput(message, file=file, field=f"{where}, {field}")
+    def __init__(self, data: Mapping[str, Any], level: int, file: str | None) -> None:
+        self.data, self.level, self.file = data, level, file
 
+    def bad(self, message: str, field: str) -> BadInput:
+        return BadInput(message, file=self.file, field=f"step {self.level}, {field}")
+
+    def name(self) -> str:
+        name = str(self.data.get("name", "")).strip()
+        if not name:
+            raise self.bad("every step has a name that managers read", "name")
+        return name
+
+    def share(self) -> float | None:
+        share = self.data.get("share")
+        if share is None:
+            return None
+        if not isinstance(share, int | float) or not 0 <= share <= 1:
+            raise self.bad("a share is a number from 0 to 1", "share")
+        return float(share)
+
+    def duration(self, field: str) -> timedelta | None:
+        value = self.data.get(field)
+        if value is None:
+            return None
+        parts = re.fullmatch(r"(\d+)([mhd])", str(value).strip())
+        if parts is None:
+            raise self.bad('a duration such as "90m", "8h" or "2d"', field)
+        return timedelta(**{_UNITS[parts[2]]: int(parts[1])})
+
+    def when(self) -> Condition:
+        try:
+            return Condition(self.data.get("when", ""))
+        except ValueError:
+            raise self.bad(f"one of: {', '.join(Condition)}", "when") from None
+
+    def tell(self) -> frozenset[Target]:
+        try:
+            targets = frozenset(Target(name) for name in self.data.get("tell", []))
+        except (TypeError, ValueError):
+            raise self.bad(f"a list of: {', '.join(Target)}", "tell") from None
+        if not targets:
+            raise self.bad("a step that tells nobody does nothing", "tell")
+        return targets
+
+    def notice(self) -> NoticeKind | None:
+        kinds = [kind for kind in NoticeKind if kind is not NoticeKind.ESCALATION]
+        notice = self.data.get("notice")
+        if notice is not None and notice not in kinds:
+            raise self.bad(f"one of: {', '.join(kinds)}", "notice")
+        return None if notice is None else NoticeKind(notice)
+
+
+def _parse_step(data: Mapping[str, Any], *, level: int, file: str | None) -> Step:
+    entry = _Entry(data, level, file)
     known = {"name", "when", "tell", "notice", *_INSTANTS}
-    for field in entry.keys() - known:
-        raise bad(f"unknown; one of: {', '.join(sorted(known))}", field)
-    if not str(entry.get("name", "")).strip():
-        raise bad("every step has a name that managers read", "name")
-    given = [field for field in _INSTANTS if field in entry]
-    if len(given) != 1:
-        raise bad(f"give exactly one of {', '.join(_INSTANTS)}", "instant")
-    share = entry.get("share")
-    if share is not None and not (isinstance(share, int | float) and 0 <= share <= 1):
-        raise bad("a share is a number from 0 to 1", "share")
-    try:
-        when = Condition(entry.get("when", ""))
-    except ValueError:
-        raise bad(f"one of: {', '.join(Condition)}", "when") from None
-    tell = entry.get("tell", [])
-    try:
-        targets = frozenset(Target(name) for name in tell)
-    except (TypeError, ValueError):
-        raise bad(f"a list of: {', '.join(Target)}", "tell") from None
-    if not targets:
-        raise bad("a step that tells nobody does nothing", "tell")
-    notice = entry.get("notice")
-    kinds = [kind for kind in NoticeKind if kind is not NoticeKind.ESCALATION]
-    if notice is not None and notice not in kinds:
-        raise bad(f"one of: {', '.join(kinds)}", "notice")
-    tells_contacts = any(target.role is None for target in targets)
-    if tells_contacts != (notice is not None):
-        raise bad("contacts need a notice, and only contacts get one", "notice")
-    return Step(
+    for field in data.keys() - known:
+        raise entry.bad(f"unknown; one of: {', '.join(sorted(known))}", field)
+    if sum(field in data for field in _INSTANTS) != 1:
+        raise entry.bad(f"give exactly one of {', '.join(_INSTANTS)}", "instant")
+    step = Step(
         level=level,
-        name=str(entry["name"]).strip(),
-        after_launch=_duration(entry, "after_launch", bad),
-        before_revocation=_duration(entry, "before_revocation", bad),
-        share=None if share is None else float(share),
-        when=when,
-        tell=targets,
-        notice=None if notice is None else NoticeKind(notice),
+        name=entry.name(),
+        after_launch=entry.duration("after_launch"),
+        before_revocation=entry.duration("before_revocation"),
+        share=entry.share(),
+        when=entry.when(),
+        tell=entry.tell(),
+        notice=entry.notice(),
     )
+    tells_contacts = any(target.role is None for target in step.tell)
+    if tells_contacts != (step.notice is not None):
+        raise entry.bad("contacts need a notice, and only contacts get one", "notice")
+    return step
 
 
-def _duration(entry: Mapping[str, Any], field: str, bad: Any) -> timedelta | None:
-    value = entry.get(field)
-    if value is None:
-        return None
-    parts = re.fullmatch(r"(\d+)([mhd])", str(value).strip())
-    if parts is None:
-        raise bad('a duration such as "90m", "8h" or "2d"', field)
-    return timedelta(**{_UNITS[parts[2]]: int(parts[1])})
+def _roles(names: Sequence[str], *, file: str | None) -> tuple[ContactRole, ...]:
+    roles = {role.value: role for role in ContactRole}
+    del roles[ContactRole.SUBSCRIBER.value]
+    for name in names:
+        if name not in roles:
+            raise BadInput(
+                f"unknown role {name!r}; one of: {', '.join(roles)}",
+                file=file,
+                field="unreachable",
+            )
+    return tuple(roles[name] for name in names)

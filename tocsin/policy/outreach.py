@@ -148,15 +148,18 @@ def _due_escalations(
 
 def _ended_escalations(subscriber: SubscriberFacts) -> Iterator[EndEscalation]:
     for cause in sorted({known.cause for known in subscriber.escalations}):
-        match cause:
-            case EscalationCause.CSR_MISSING:
-                lasts = subscriber.missing_csrs > 0
-            case EscalationCause.NOT_ACKNOWLEDGED:
-                lasts = not subscriber.has_acknowledged
-            case EscalationCause.UNREACHABLE:
-                lasts = _is_unreachable(subscriber)
-        if not (lasts and subscriber.open_certificates):
+        if not (subscriber.open_certificates and _lasts(cause, subscriber)):
             yield EndEscalation(subscriber=subscriber.subscriber, cause=cause)
+
+
+def _lasts(cause: EscalationCause, subscriber: SubscriberFacts) -> bool:
+    match cause:
+        case EscalationCause.CSR_MISSING:
+            return subscriber.missing_csrs > 0
+        case EscalationCause.NOT_ACKNOWLEDGED:
+            return not subscriber.has_acknowledged
+        case EscalationCause.UNREACHABLE:
+            return _is_unreachable(subscriber)
 
 
 def _is_unreachable(subscriber: SubscriberFacts) -> bool:

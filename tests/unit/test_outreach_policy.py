@@ -1,0 +1,385 @@
+"""Who is written to and who is told, for one subscriber at one instant."""
+
+from datetime import datetime, timedelta
+
+from factories import DEADLINE, HOUR, LAUNCH, REVOCATION
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.terms import (
+    ContactId,
+    ContactRole,
+    ContactState,
+    EscalationCause,
+    NoticeKind,
+    SubscriberId,
+)
+from tocsin.policy.effects import (
+    Effect,
+    EndEscalation,
+    MoveOn,
+    RaiseEscalation,
+    SendNotice,
+)
+from tocsin.policy.facts import (
+    ContactFacts,
+    EscalationFacts,
+    IncidentFacts,
+    NoticeFacts,
+    SubscriberFacts,
+)
+from tocsin.policy.ladder import parse_ladder, shipped_ladder
+from tocsin.policy.outreach import due_outreach
+
+INCIDENT = IncidentFacts(
+    launched_at=LAUNCH, revocation_starts_at=REVOCATION, deadline=DEADLINE
+)
+LADDER = parse_ladder("""
+unreachable = ["account-manager"]
+[[step]]
+name = "First notice"
+after_launch = "0h"
+when = "always"
+tell = ["next-contact"]
+notice = "initial"
+[[step]]
+name = "Next contact"
+after_launch = "8h"
+when = "not-acknowledged"
+tell = ["next-contact"]
+notice = "initial"
+[[step]]
+name = "Reminder"
+after_launch = "24h"
+when = "csr-missing"
+tell = ["told-contacts"]
+notice = "reminder"
+[[step]]
+name = "Managers"
+after_launch = "48h"
+when = "csr-missing"
+tell = ["account-manager", "all-contacts"]
+notice = "reminder"
+[[step]]
+name = "Last notice"
+before_revocation = "12h"
+when = "open"
+tell = ["all-contacts"]
+notice = "final"
+""")
+
+
+def a_contact(
+    key: int,
+    *,
+    rank: int | None = None,
+    state: ContactState = ContactState.ACTIVE,
+    named: bool = False,
+    notices: tuple[tuple[NoticeKind, int], ...] = (),
+) -> ContactFacts:
+    return ContactFacts(
+        contact=ContactId(key),
+        rank=rank or key,
+        state=state,
+        named_by_reply=named,
+        notices=frozenset(NoticeFacts(kind=k, sequence=s) for k, s in notices),
+    )
+
+
+def a_subscriber(
+    *contacts: ContactFacts,
+    position: int = 0,
+    acknowledged: bool = False,
+    certificates: int = 3,
+    missing: int = 3,
+    escalations: tuple[EscalationFacts, ...] = (),
+) -> SubscriberFacts:
+    return SubscriberFacts(
+        subscriber=SubscriberId(1),
+        position=position,
+        has_acknowledged=acknowledged,
+        open_certificates=certificates,
+        missing_csrs=missing,
+        contacts=contacts,
+        escalations=escalations,
+    )
+
+
+def decide(subscriber: SubscriberFacts, now: datetime) -> list[Effect]:
+    return list(due_outreach(subscriber, ladder=LADDER, incident=INCIDENT, now=now))
+
+
+def notices(effects: list[Effect]) -> list[tuple[int, str, int]]:
+    return [
+        (e.contact, e.kind.value, e.sequence)
+        for e in effects
+        if isinstance(e, SendNotice)
+    ]
+
+
+TOLD = ((NoticeKind.INITIAL, 0),)
+
+
+def test_primary_contact_gets_the_first_notice_when_the_incident_is_launched() -> None:
+    effects = decide(a_subscriber(a_contact(1), a_contact(2)), LAUNCH)
+
+    assert notices(effects) == [(1, "initial", 0)]
+    assert effects[-1] == MoveOn(
+        subscriber=SubscriberId(1), position=1, look_at=LAUNCH + 8 * HOUR
+    )
+
+
+def test_secondary_contact_gets_the_first_notice_when_nobody_answered() -> None:
+    subscriber = a_subscriber(a_contact(1, notices=TOLD), a_contact(2), position=1)
+
+    assert notices(decide(subscriber, LAUNCH + 8 * HOUR)) == [(2, "initial", 0)]
+
+
+def test_secondary_contact_is_left_alone_when_somebody_answered() -> None:
+    subscriber = a_subscriber(
+        a_contact(1, notices=TOLD), a_contact(2), position=1, acknowledged=True
+    )
+
+    assert notices(decide(subscriber, LAUNCH + 8 * HOUR)) == []
+
+
+def test_secondary_contact_gets_the_notice_when_the_first_address_bounces() -> None:
+    gone = a_contact(1, state=ContactState.UNREACHABLE, notices=TOLD)
+    subscriber = a_subscriber(gone, a_contact(2), position=1)
+
+    effects = decide(subscriber, LAUNCH + HOUR)
+
+    assert notices(effects) == [(2, "initial", 0)]
+    assert not any(isinstance(e, RaiseEscalation) for e in effects)
+
+
+def test_account_manager_is_told_once_when_no_contact_is_left() -> None:
+    gone = a_contact(1, state=ContactState.UNREACHABLE, notices=TOLD)
+    known = EscalationFacts(cause=EscalationCause.UNREACHABLE, level=0)
+
+    first = decide(a_subscriber(gone, position=1), LAUNCH + HOUR)
+    again = decide(a_subscriber(gone, position=1, escalations=(known,)), LAUNCH + HOUR)
+
+    assert [e for e in first if isinstance(e, RaiseEscalation)] == [
+        RaiseEscalation(
+            subscriber=SubscriberId(1),
+            cause=EscalationCause.UNREACHABLE,
+            level=0,
+            step="Nobody can be reached by mail",
+            targets=(ContactRole.ACCOUNT_MANAGER,),
+        )
+    ]
+    assert not any(isinstance(e, RaiseEscalation) for e in again)
+
+
+def test_contact_named_by_the_subscriber_is_told_at_once() -> None:
+    subscriber = a_subscriber(
+        a_contact(1, notices=TOLD),
+        a_contact(9, named=True),
+        position=1,
+        acknowledged=True,
+    )
+
+    assert notices(decide(subscriber, LAUNCH + HOUR)) == [(9, "initial", 0)]
+
+
+def test_only_the_latest_notice_is_sent_when_the_engine_was_down_across_two_steps() -> (
+    None
+):
+    subscriber = a_subscriber(a_contact(1, notices=TOLD), position=1, acknowledged=True)
+
+    effects = decide(subscriber, LAUNCH + 49 * HOUR)
+
+    assert notices(effects) == [(1, "reminder", 4)]
+
+
+def test_first_notice_explains_when_a_contact_was_never_told() -> None:
+    subscriber = a_subscriber(
+        a_contact(1, notices=TOLD), a_contact(2), position=3, acknowledged=True
+    )
+
+    effects = decide(subscriber, LAUNCH + 48 * HOUR)
+
+    assert notices(effects) == [(1, "reminder", 4), (2, "initial", 0)]
+
+
+def test_final_notice_is_the_first_when_a_contact_appears_after_it() -> None:
+    gone = a_contact(1, state=ContactState.UNREACHABLE, notices=TOLD)
+    subscriber = a_subscriber(gone, a_contact(2), position=5)
+
+    assert notices(decide(subscriber, REVOCATION - HOUR)) == [(2, "final", 0)]
+
+
+def test_nothing_is_sent_when_every_certificate_is_replaced() -> None:
+    known = EscalationFacts(cause=EscalationCause.CSR_MISSING, level=4)
+    subscriber = a_subscriber(
+        a_contact(1, notices=TOLD),
+        position=4,
+        certificates=0,
+        missing=0,
+        escalations=(known,),
+    )
+
+    effects = decide(subscriber, REVOCATION - 12 * HOUR)
+
+    assert effects == [
+        EndEscalation(subscriber=SubscriberId(1), cause=EscalationCause.CSR_MISSING),
+        MoveOn(subscriber=SubscriberId(1), position=5, look_at=None),
+    ]
+
+
+def test_escalation_on_missing_csrs_ends_when_the_last_csr_is_in() -> None:
+    known = EscalationFacts(cause=EscalationCause.CSR_MISSING, level=4)
+    subscriber = a_subscriber(
+        a_contact(1, notices=TOLD),
+        position=4,
+        missing=0,
+        acknowledged=True,
+        escalations=(known,),
+    )
+
+    effects = decide(subscriber, LAUNCH + 50 * HOUR)
+
+    assert effects[0] == EndEscalation(
+        subscriber=SubscriberId(1), cause=EscalationCause.CSR_MISSING
+    )
+
+
+def test_subscriber_is_looked_at_again_after_the_deadline_when_nothing_is_ahead() -> (
+    None
+):
+    subscriber = a_subscriber(a_contact(1, notices=TOLD), position=5)
+
+    (move,) = decide(subscriber, REVOCATION)
+
+    assert move == MoveOn(subscriber=SubscriberId(1), position=5, look_at=DEADLINE)
+
+
+contacts = st.lists(
+    st.builds(
+        lambda key, state, named, told: a_contact(
+            key, state=state, named=named, notices=TOLD if told else ()
+        ),
+        st.integers(1, 50),
+        st.sampled_from(ContactState),
+        st.booleans(),
+        st.booleans(),
+    ),
+    max_size=4,
+    unique_by=lambda contact: contact.contact,
+)
+subscribers = st.builds(
+    lambda people, position, acknowledged, certificates, missing: a_subscriber(
+        *people,
+        position=position,
+        acknowledged=acknowledged,
+        certificates=certificates,
+        missing=min(missing, certificates),
+    ),
+    contacts,
+    st.integers(0, 5),
+    st.booleans(),
+    st.integers(0, 3),
+    st.integers(0, 3),
+)
+instants = st.integers(0, 200).map(lambda hours: LAUNCH + hours * HOUR)
+
+
+@given(subscribers, instants)
+def test_i4_nothing_is_decided_twice_when_the_decision_was_carried_out(
+    subscriber: SubscriberFacts, now: datetime
+) -> None:
+    first = decide(subscriber, now)
+    after = _carried_out(subscriber, first)
+
+    again = decide(after, now)
+
+    assert [e for e in again if isinstance(e, SendNotice | RaiseEscalation)] == []
+
+
+@given(subscribers, instants)
+def test_no_contact_gets_two_notices_at_once_and_no_unreachable_one_gets_any(
+    subscriber: SubscriberFacts, now: datetime
+) -> None:
+    sent = notices(decide(subscriber, now))
+
+    active = {c.contact for c in subscriber.contacts if c.is_active}
+    assert len({contact for contact, _, _ in sent}) == len(sent)
+    assert {contact for contact, _, _ in sent} <= active
+
+
+@given(subscribers, instants)
+def test_position_never_goes_back_and_the_next_look_lies_ahead(
+    subscriber: SubscriberFacts, now: datetime
+) -> None:
+    move = decide(subscriber, now)[-1]
+
+    assert isinstance(move, MoveOn)
+    assert move.position >= subscriber.position
+    assert move.look_at is None or move.look_at > now
+
+
+def _carried_out(subscriber: SubscriberFacts, effects: list[Effect]) -> SubscriberFacts:
+    planned: dict[int, set[NoticeFacts]] = {}
+    escalations = set(subscriber.escalations)
+    position = subscriber.position
+    for effect in effects:
+        match effect:
+            case SendNotice():
+                planned.setdefault(effect.contact, set()).add(
+                    NoticeFacts(kind=effect.kind, sequence=effect.sequence)
+                )
+            case RaiseEscalation():
+                escalations.add(EscalationFacts(cause=effect.cause, level=effect.level))
+            case EndEscalation():
+                escalations = {e for e in escalations if e.cause != effect.cause}
+            case MoveOn():
+                position = effect.position
+    return SubscriberFacts(
+        subscriber=subscriber.subscriber,
+        position=position,
+        has_acknowledged=subscriber.has_acknowledged,
+        open_certificates=subscriber.open_certificates,
+        missing_csrs=subscriber.missing_csrs,
+        contacts=tuple(
+            ContactFacts(
+                contact=c.contact,
+                rank=c.rank,
+                state=c.state,
+                named_by_reply=c.named_by_reply,
+                notices=c.notices | planned.get(c.contact, set()),
+            )
+            for c in subscriber.contacts
+        ),
+        escalations=tuple(escalations),
+    )
+
+
+def test_shipped_five_day_ladder_takes_every_step_when_nobody_ever_answers() -> None:
+    ladder = shipped_ladder(timedelta(days=5))
+    subscriber = a_subscriber(a_contact(1), a_contact(2))
+    sent: list[tuple[int, str, int]] = []
+    told: list[ContactRole] = []
+    now: datetime | None = LAUNCH
+
+    while now is not None and now < REVOCATION:
+        effects = list(
+            due_outreach(subscriber, ladder=ladder, incident=INCIDENT, now=now)
+        )
+        sent += notices(effects)
+        for effect in effects:
+            if isinstance(effect, RaiseEscalation):
+                told += effect.targets
+        subscriber = _carried_out(subscriber, effects)
+        move = effects[-1]
+        assert isinstance(move, MoveOn)
+        now = move.look_at
+
+    assert [kind for contact, kind, _ in sent if contact == 1] == [
+        "initial", "reminder", "reminder", "reminder", "final", "final",
+    ]  # fmt: skip
+    assert told == [
+        ContactRole.ACCOUNT_MANAGER,
+        ContactRole.OPERATIONS_MANAGER,
+        ContactRole.COMPLIANCE_LEAD,
+    ]
