@@ -14,7 +14,7 @@ class Subscriber(SQLModel, table=True):
     __tablename__ = "subscriber"
     __table_args__ = (
         UniqueConstraint("incident_id", "key"),
-        Index("ix_subscriber_look_at", "look_at"),
+        Index("ix_subscriber_incident_id_look_at", "incident_id", "look_at"),
     )
 
     id: int | None = Field(default=None, primary_key=True)

@@ -8,10 +8,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tocsin.ca.issuers import all_issuers
 from tocsin.demo import record
-from tocsin.demo.pki import ISSUER_NAME, Issued, issue_log_entries
+from tocsin.demo.pki import Issued, issue_all, issue_log_entries
 from tocsin.demo.population import invent_organisations
 
+ISSUER_NAME = x509.Name(
+    [x509.NameAttribute(x509.NameOID.COMMON_NAME, "Example SSL CA")]
+)
 POISON = x509.PrecertPoison.oid
 START = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -77,6 +81,16 @@ def test_i3_1176_entries_are_1111_certificates_when_precertificates_are_known(
     assert len(finals) == record.CERTIFICATES == 1_111
     assert len(poisoned) == record.PRECERTIFICATES == 65
     assert poisoned < finals
+
+
+def test_the_ca_knows_what_it_issued_when_everything_is_issued(tmp_path: Path) -> None:
+    issued = issue_all(tmp_path / "ca", tmp_path / "input", invent_organisations())
+
+    (issuer,) = all_issuers(tmp_path / "ca")
+    assert issuer.knows_issued
+    assert len(issued.serials) == 1_111
+    for entry in _read(issued):
+        entry.verify_directly_issued_by(issuer.certificate)
 
 
 def test_a_precertificate_matches_its_certificate_when_the_poison_is_taken_out(

@@ -31,7 +31,8 @@ class StatusKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevocationRequest:
-    """One certificate to revoke.
+    """
+    One certificate to revoke.
 
     Args:
         certificate_id: Our key, returned with the answer.
@@ -49,7 +50,8 @@ class RevocationRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevocationAnswer:
-    """What the CA said to one request.
+    """
+    What the CA said to one request.
 
     Args:
         certificate_id: The request's.
@@ -81,7 +83,8 @@ class CertificateStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What a backend can do; the planner and `tocsin doctor` read it.
+    """
+    What a backend can do; the planner and `tocsin doctor` read it.
 
     Args:
         name: The backend's name.
@@ -116,7 +119,8 @@ class CaBackend(Protocol):
     def look_up(
         self, requests: Sequence[RevocationRequest]
     ) -> Iterator[CertificateStatus]:
-        """Ask for what the CA has on record; changes nothing.
+        """
+        Ask for what the CA has on record; changes nothing.
 
         Raises:
             Unavailable: The CA does not answer.
@@ -127,14 +131,16 @@ class CaBackend(Protocol):
     def revoke(
         self, requests: Sequence[RevocationRequest]
     ) -> Iterator[RevocationAnswer]:
-        """Revoke one after the other, each answer yielded as soon as it is known.
+        """
+        Revoke one after the other, each answer yielded as soon as it is known.
 
         Never raises for what a CA can say; a CA out of reach is answered RETRY.
         """
         ...
 
     def publish(self, issuer_key: str) -> None:
-        """Have the CA publish a new CRL where that is ours to trigger.
+        """
+        Have the CA publish a new CRL where that is ours to trigger.
 
         Raises:
             Unavailable: The CA does not answer.
@@ -151,7 +157,8 @@ class Publication(Protocol):
         ...
 
     def read_crl(self, issuer_key: str) -> bytes:
-        """Return the CRL in force, DER.
+        """
+        Return the CRL in force, DER.
 
         Raises:
             Unavailable: It cannot be read now.
@@ -160,7 +167,8 @@ class Publication(Protocol):
         ...
 
     def ask_ocsp(self, issuer_key: str, serials: Sequence[int]) -> Iterator[bytes]:
-        """Yield one DER OCSP response for each serial, in order.
+        """
+        Yield one DER OCSP response for each serial, in order.
 
         Raises:
             Unavailable: The responder does not answer.

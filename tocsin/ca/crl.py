@@ -66,7 +66,7 @@ def write_crl(
         .issuer_name(issuer.subject)
         .last_update(this_update)
         .next_update(next_update)
-        .add_extension(_authority_key_identifier(issuer), critical=False)
+        .add_extension(_authority_key_identifier(issuer, key), critical=False)
         .add_extension(x509.CRLNumber(number), critical=False)
         .sign(key, hashes.SHA256())
     )
@@ -87,13 +87,13 @@ def _sign(key: SigningKey, body: bytes) -> bytes:
     return key.sign(body, ec.ECDSA(hashes.SHA256()))
 
 
-def _authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+def _authority_key_identifier(
+    issuer: x509.Certificate, key: SigningKey
+) -> x509.AuthorityKeyIdentifier:
     try:
         own = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
     except x509.ExtensionNotFound:
-        return x509.AuthorityKeyIdentifier.from_issuer_public_key(
-            issuer.public_key()  # type: ignore[arg-type] - only RSA and EC get here
-        )
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own.value)
 
 

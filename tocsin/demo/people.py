@@ -47,7 +47,7 @@ _EAGERNESS = 2.0
 _SOONEST = timedelta(hours=1)
 # Assumption: of those whose CSR comes late, a third at least acknowledges in time.
 _ACKNOWLEDGE_ONLY_SHARE = 1 / 3
-_MINUTE = timedelta(minutes=1)
+_QUARTER = timedelta(minutes=15)
 
 
 def plan_answers(
@@ -69,8 +69,7 @@ def _answers_of(organisation: Organisation, chance: random.Random) -> Iterator[A
     april, may_3, may_10 = (status.at for status in record.STATUSES[2:5])
 
     def answer(deed: Deed, at: datetime) -> Answer:
-        whole = at.replace(second=0, microsecond=0) + _MINUTE
-        return Answer(organisation=organisation.number, deed=deed, at=whole)
+        return Answer(organisation=organisation.number, deed=deed, at=_rounded(at))
 
     match organisation.cohort:
         case Cohort.CONFIRMED:
@@ -101,6 +100,18 @@ def _answers_of(organisation: Organisation, chance: random.Random) -> Iterator[A
             return
 
 
+def _rounded(at: datetime) -> datetime:
+    """
+    Return the instant at which the replay looks at an answer.
+
+    Quarters of an hour until the deadline; after it, the statuses of the record: what
+    comes then changes nothing any more.
+    """
+    if at <= record.DEADLINE - _QUARTER:
+        return at + (-(at - record.MADE_AWARE_AT) % _QUARTER)
+    return next(status.at for status in record.STATUSES if status.at >= at)
+
+
 def _between(
     start: datetime,
     end: datetime,
@@ -109,6 +120,6 @@ def _between(
     eagerness: float = 1.0,
 ) -> datetime:
     """Draw an instant, an hour after the start at the soonest; eager ones come early."""
-    span = end - start - _SOONEST - _MINUTE
+    span = end - start - _SOONEST - _QUARTER
     drawn: float = chance.random() ** eagerness
     return start + _SOONEST + span * drawn

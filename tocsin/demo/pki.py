@@ -19,22 +19,19 @@ from cryptography.x509.oid import (
     NameOID,
 )
 
+from tocsin.ca.issuers import add_issued, create_issuer, find_issuer, signing_key
 from tocsin.demo import record
 from tocsin.demo.population import SEED, STAFF_DOMAIN, Organisation
+from tocsin.errors import Broken
 
-ISSUER_NAME = x509.Name(
-    [
-        x509.NameAttribute(NameOID.COUNTRY_NAME, "HK"),
-        x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Example Post"),
-        x509.NameAttribute(NameOID.COMMON_NAME, "Example e-Cert SSL CA 3 - 17"),
-    ]
-)
+CA_NAME = "Example Post e-Cert"
 
 DEFECTIVE_CPS_URI = f"www.{STAFF_DOMAIN}/cps"
 """The defect. TLS BR 7.1.2.7.9: a cPSuri holds an HTTP or HTTPS URL; this has no scheme."""
 
 # OV TLS (CA/Browser Forum 2.23.140.1.2.2).
 _ORGANISATION_VALIDATED = x509.ObjectIdentifier("2.23.140.1.2.2")
+_ISSUER_MADE_AT = datetime(2017, 6, 1, 2, tzinfo=UTC)
 _FIRST_ISSUED = datetime(2023, 7, 3, 1, tzinfo=UTC)
 _ISSUED_OVER = timedelta(days=250)
 # 397 days: the longest the BRs advise in 2024. None ends while the replay runs.
@@ -51,13 +48,45 @@ class Issued:
     Args:
         files: The paths to import: a PEM bundle, a directory of DER, a zip.
         entries: Certificates and precertificates in them.
-        certificates: Final certificates among them.
+        serials: Of the final certificates.
 
     """
 
     files: tuple[Path, ...]
     entries: int
-    certificates: int
+    serials: frozenset[int]
+
+
+def issue_all(
+    ca_directory: Path, directory: Path, organisations: Sequence[Organisation]
+) -> Issued:
+    """
+    Make the issuing CA, issue every certificate, and tell the CA what it issued.
+
+    Args:
+        ca_directory: Where the embedded CA lives.
+        directory: Where the list of log entries is written.
+        organisations: Whom to issue to.
+
+    """
+    issuer_key = create_issuer(
+        ca_directory,
+        name="Example Post e-Cert SSL CA 3",
+        organisation="Example Post",
+        country="HK",
+        now=_ISSUER_MADE_AT,
+    )
+    found = find_issuer(ca_directory, issuer_key)
+    if found is None:
+        raise Broken("the embedded CA lost the issuer it has just made")
+    issued = issue_log_entries(
+        directory,
+        organisations,
+        issuer=found.certificate,
+        key=signing_key(ca_directory, issuer_key),
+    )
+    add_issued(ca_directory, issuer_key=issuer_key, serials=issued.serials)
+    return issued
 
 
 def issue_log_entries(
@@ -97,7 +126,7 @@ def issue_log_entries(
     return Issued(
         files=_write(directory, entries),
         entries=len(entries),
-        certificates=len(requests),
+        serials=frozenset(entry.serial_number for entry in entries),
     )
 
 

@@ -1,14 +1,13 @@
 """Counts of one incident, aggregated in SQL; every sum is checked (I3)."""
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Row,
     Table,
     case,
     distinct,
@@ -23,12 +22,10 @@ from models.revocation import Revocation
 from models.subscriber import Contact, Subscriber
 from models.terms import (
     CertificateId,
-    Circumstance,
     ContactRole,
     ContactState,
     EscalationState,
     IncidentId,
-    IncidentState,
     NoticeKind,
     NoticeState,
     Reason,
@@ -37,15 +34,13 @@ from models.terms import (
     ReplyState,
     RevocationState,
 )
-from tocsin.errors import BadInput
 from tocsin.policy.figures import (
     CertificateRow,
     IncidentFigures,
-    IncidentSummary,
-    ListedIncident,
     NoticeCount,
     check_figures,
 )
+from tocsin.store.summaries import incident_summary
 
 _INCIDENT = table(Incident)
 _ENTRY = table(Entry)
@@ -66,46 +61,6 @@ _UNSENT = (RevocationState.SCHEDULED.value, RevocationState.SUBMITTED.value)
 _GOOD_ANSWERS = ("done", "already")
 
 _Word = TypeVar("_Word", bound=StrEnum)
-
-
-def incident_summary(
-    connection: Connection, *, incident: IncidentId
-) -> IncidentSummary:
-    """
-    Read an incident's name and instants.
-
-    Raises:
-        BadInput: There is no such incident.
-
-    """
-    row = connection.execute(
-        select(_INCIDENT).where(_INCIDENT.c.id == incident)
-    ).first()
-    if row is None:
-        raise BadInput(
-            f"there is no incident {incident!r}; `tocsin incident list` names them all"
-        )
-    return _summary(row)
-
-
-def list_incidents(connection: Connection) -> tuple[ListedIncident, ...]:
-    """List all incidents, the latest first."""
-    certificates = _grouped(connection, _CERTIFICATE.c.incident_id)
-    published = _grouped(
-        connection,
-        _REVOCATION.c.incident_id,
-        _REVOCATION.c.state == RevocationState.PUBLISHED.value,
-    )
-    return tuple(
-        ListedIncident(
-            summary=_summary(row),
-            certificates=certificates.get(row.id, 0),
-            published=published.get(row.id, 0),
-        )
-        for row in connection.execute(
-            select(_INCIDENT).order_by(_INCIDENT.c.drafted_at.desc(), _INCIDENT.c.id)
-        )
-    )
 
 
 def incident_figures(
@@ -157,7 +112,9 @@ def incident_figures(
             accepted=entries.get("accepted", 0),
             duplicates=entries.get("duplicate", 0),
             set_aside=entries.get("set-aside", 0),
-            certificates=_count(connection, _CERTIFICATE, _CERTIFICATE.c.incident_id == incident),
+            certificates=_count(
+                connection, _CERTIFICATE, _CERTIFICATE.c.incident_id == incident
+            ),
             unclaimed=_count(
                 connection,
                 _CERTIFICATE,
@@ -194,7 +151,9 @@ def incident_figures(
                 _REVOCATION.c.answer.is_not(None),
                 _REVOCATION.c.answer.not_in(_GOOD_ANSWERS),
             ),
-            subscribers=_count(connection, _SUBSCRIBER, _SUBSCRIBER.c.incident_id == incident),
+            subscribers=_count(
+                connection, _SUBSCRIBER, _SUBSCRIBER.c.incident_id == incident
+            ),
             subscribers_acknowledged=_count(
                 connection,
                 _SUBSCRIBER,
@@ -277,9 +236,9 @@ def certificate_rows(
             _CERTIFICATE.c.dns_names,
             _REVOCATION.c.state,
             _REVOCATION.c.revocation_time,
-            func.coalesce(
-                _REVOCATION.c.ca_revoked_at, _REVOCATION.c.revoked_at
-            ).label("revoked_at"),
+            func.coalesce(_REVOCATION.c.ca_revoked_at, _REVOCATION.c.revoked_at).label(
+                "revoked_at"
+            ),
             func.coalesce(
                 _REVOCATION.c.published_reason,
                 _REVOCATION.c.reason,
@@ -301,7 +260,7 @@ def certificate_rows(
         last = rows[-1].id
 
 
-def _certificate(row: Row[Any]) -> CertificateRow:
+def _certificate(row: Any) -> CertificateRow:
     return CertificateRow(
         certificate=CertificateId(row.id),
         precertificate_sha256=row.precertificate_sha256,
@@ -316,27 +275,6 @@ def _certificate(row: Row[Any]) -> CertificateRow:
         revocation_time=row.revocation_time,
         revoked_at=row.revoked_at,
         reason=Reason(row.reason),
-    )
-
-
-def _summary(row: Row[Any]) -> IncidentSummary:
-    rate = row.plan.get("rate_per_second")
-    delay = row.plan.get("publication_delay_seconds")
-    return IncidentSummary(
-        incident=IncidentId(row.id),
-        title=row.title,
-        state=IncidentState(row.state),
-        circumstance=Circumstance(row.circumstance),
-        reason=Reason(row.reason),
-        is_drill=row.is_drill,
-        zone=row.zone,
-        made_aware_at=row.made_aware_at,
-        deadline=row.deadline,
-        launched_at=row.launched_at,
-        revocation_starts_at=row.revocation_starts_at,
-        closed_at=row.closed_at,
-        rate_per_second=None if rate is None else float(rate),
-        publication_delay=None if delay is None else timedelta(seconds=float(delay)),
     )
 
 
@@ -379,7 +317,7 @@ def _notices(connection: Connection, incident: IncidentId) -> tuple[NoticeCount,
     )
 
 
-def _csrs(connection: Connection, incident: IncidentId) -> Row[Any]:
+def _csrs(connection: Connection, incident: IncidentId) -> Any:
     return connection.execute(
         select(
             func.count().label("csrs"),

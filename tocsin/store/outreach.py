@@ -16,6 +16,7 @@ from sqlalchemy import (
     cast,
     func,
     insert,
+    or_,
     select,
     update,
 )
@@ -55,7 +56,11 @@ ESCALATION = table(Escalation)
 CERTIFICATE = table(AffectedCertificate)
 REVOCATION = table(Revocation)
 
-_LIVE = (EscalationState.RAISED.value, EscalationState.TOLD.value)
+# Spelled out: a statement that runs for many rows at once cannot expand a list.
+_IS_LIVE = or_(
+    ESCALATION.c.state == EscalationState.RAISED.value,
+    ESCALATION.c.state == EscalationState.TOLD.value,
+)
 _WAITING = (NoticeState.PLANNED.value, NoticeState.SENDING.value)
 
 
@@ -166,9 +171,7 @@ def _live_escalations(
     found: dict[int, list[EscalationFacts]] = defaultdict(list)
     for row in connection.execute(
         select(ESCALATION.c.subscriber_id, ESCALATION.c.cause, ESCALATION.c.level)
-        .where(
-            ESCALATION.c.subscriber_id.in_(subscribers), ESCALATION.c.state.in_(_LIVE)
-        )
+        .where(ESCALATION.c.subscriber_id.in_(subscribers), _IS_LIVE)
         .order_by(ESCALATION.c.id)
     ):
         found[row.subscriber_id].append(
@@ -236,7 +239,7 @@ def raise_escalations(
         .where(
             ESCALATION.c.subscriber_id == bindparam("b_subscriber"),
             ESCALATION.c.cause == bindparam("b_cause"),
-            ESCALATION.c.state.in_(_LIVE),
+            _IS_LIVE,
         )
         .values(state=EscalationState.RAISED_FURTHER.value, ended_at=now),
         [
@@ -282,7 +285,7 @@ def end_escalations(
             .where(
                 ESCALATION.c.subscriber_id == bindparam("b_subscriber"),
                 ESCALATION.c.cause == bindparam("b_cause"),
-                ESCALATION.c.state.in_(_LIVE),
+                _IS_LIVE,
             )
             .values(state=EscalationState.ENDED.value, ended_at=now),
             [

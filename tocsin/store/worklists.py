@@ -1,15 +1,14 @@
-"""Who needs a person now, worst first, and what happens when; for dashboards."""
+"""Who needs a person now, worst first; for dashboards."""
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, case, func, select
 
 from models.base import table
-from models.incident import AffectedCertificate, Incident
+from models.incident import AffectedCertificate
 from models.outreach import Escalation, Notice
 from models.revocation import Revocation
 from models.subscriber import Contact, Subscriber
@@ -18,27 +17,20 @@ from models.terms import (
     EscalationCause,
     EscalationState,
     IncidentId,
-    NoticeState,
     ReplacementState,
     RevocationState,
     SubscriberId,
 )
-from tocsin.policy.facts import IncidentFacts
-from tocsin.policy.figures import (
+from tocsin.policy.worklists import (
     CallableContact,
     LiveEscalation,
     LiveEscalations,
     Owing,
     OwingSubscriber,
-    TimetableEntry,
     Unreachable,
     UnreachableSubscriber,
 )
-from tocsin.policy.ladder import Condition, DueStep, parse_ladder
-from tocsin.policy.ladder import timetable as ladder_timetable
-from tocsin.store.figures import incident_summary
 
-_INCIDENT = table(Incident)
 _CERTIFICATE = table(AffectedCertificate)
 _REVOCATION = table(Revocation)
 _SUBSCRIBER = table(Subscriber)
@@ -49,7 +41,6 @@ _ESCALATION = table(Escalation)
 _UNREVOKED = (RevocationState.SCHEDULED.value, RevocationState.SUBMITTED.value)
 _OPEN = (ReplacementState.AWAITING_CSR.value, ReplacementState.CSR_RECEIVED.value)
 _LIVE = (EscalationState.RAISED.value, EscalationState.TOLD.value)
-_TAKEN = (NoticeState.SENT.value, NoticeState.BOUNCED.value)
 
 # A draft has no revocations yet, hence the outer join and the NULL.
 _IS_UNREVOKED: ColumnElement[bool] = _REVOCATION.c.state.is_(
@@ -65,7 +56,7 @@ def subscribers_owing_csr(
     connection: Connection, *, incident: IncidentId, limit: int
 ) -> Owing:
     """List who owes CSRs for certificates that are not revoked yet, worst first."""
-    held = _held(incident)
+    held = held_certificates(incident)
     owing = (
         select(
             _SUBSCRIBER.c.id,
@@ -117,7 +108,7 @@ def live_escalations(
     connection: Connection, *, incident: IncidentId, limit: int
 ) -> LiveEscalations:
     """List what somebody has to act on: the highest step first, then the largest."""
-    held = _held(incident)
+    held = held_certificates(incident)
     is_live = (_ESCALATION.c.incident_id == incident) & _ESCALATION.c.state.in_(_LIVE)
     rows = connection.execute(
         select(
@@ -170,7 +161,7 @@ def unreachable(
 
     Those without any contact that mail reaches come first, then the largest.
     """
-    held = _held(incident)
+    held = held_certificates(incident)
     is_active = case((_CONTACT.c.state == ContactState.ACTIVE.value, 1), else_=0)
     is_lost = case((_CONTACT.c.state == ContactState.UNREACHABLE.value, 1), else_=0)
     reached = (
@@ -232,131 +223,7 @@ def unreachable(
     )
 
 
-def timetable(
-    connection: Connection, *, incident: IncidentId, now: datetime
-) -> tuple[TimetableEntry, ...]:
-    """
-    List what happens when: the ladder's steps, the revocations, the deadline.
-
-    Steps ahead say whom they would concern as things stand; past ones what they did.
-    """
-    summary = incident_summary(connection, incident=incident)
-    entries = [
-        TimetableEntry(at=summary.made_aware_at, name="The clock starts"),
-        TimetableEntry(at=summary.deadline, name="Deadline: everything is published"),
-    ]
-    if summary.launched_at is not None and summary.revocation_starts_at is not None:
-        text = connection.execute(
-            select(_INCIDENT.c.ladder).where(_INCIDENT.c.id == incident)
-        ).scalar_one()
-        facts = IncidentFacts(
-            launched_at=summary.launched_at,
-            revocation_starts_at=summary.revocation_starts_at,
-            deadline=summary.deadline,
-        )
-        steps = ladder_timetable(parse_ladder(text), facts) if text else ()
-        concerned = _concerned(connection, incident)
-        past = _past(connection, incident)
-        entries += [_step(due, now=now, concerned=concerned, past=past) for due in steps]
-        entries.append(
-            TimetableEntry(
-                at=summary.revocation_starts_at,
-                name="Revocation starts",
-                certificates=_ahead(connection, incident, now=now),
-            )
-        )
-    return tuple(sorted(entries, key=lambda entry: entry.at))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Past:
-    """What the ladder's steps did so far, by level."""
-
-    notices: dict[int, int]
-    sent: dict[int, int]
-    escalations: dict[int, int]
-
-
-def _step(
-    due: DueStep, *, now: datetime, concerned: dict[Condition, int], past: _Past
-) -> TimetableEntry:
-    level = due.step.level
-    if due.due_at > now:
-        return TimetableEntry(
-            at=due.due_at, name=due.step.name, subscribers=concerned[due.step.when]
-        )
-    # A contact's first notice has sequence 0, whichever step it came from.
-    levels = {level, 0} if due.step.when is Condition.ALWAYS else {level}
-    return TimetableEntry(
-        at=due.due_at,
-        name=due.step.name,
-        notices=sum(past.notices.get(one, 0) for one in levels)
-        if due.step.notice
-        else None,
-        sent=sum(past.sent.get(one, 0) for one in levels) if due.step.notice else None,
-        escalations=past.escalations.get(level, 0) if due.step.roles else None,
-    )
-
-
-def _concerned(connection: Connection, incident: IncidentId) -> dict[Condition, int]:
-    held = _held(incident)
-    row = connection.execute(
-        select(
-            func.count().filter(held.c.open > 0).label("open"),
-            func.count().filter(held.c.missing > 0).label("missing"),
-            func.count()
-            .filter(held.c.open > 0, _SUBSCRIBER.c.acknowledged_at.is_(None))
-            .label("silent"),
-        )
-        .select_from(_SUBSCRIBER)
-        .join(held, held.c.subscriber_id == _SUBSCRIBER.c.id)
-    ).one()
-    return {
-        Condition.ALWAYS: row.open,
-        Condition.OPEN: row.open,
-        Condition.CSR_MISSING: row.missing,
-        Condition.NOT_ACKNOWLEDGED: row.silent,
-    }
-
-
-def _past(connection: Connection, incident: IncidentId) -> _Past:
-    notices = connection.execute(
-        select(
-            _NOTICE.c.sequence,
-            func.count().label("notices"),
-            func.count().filter(_NOTICE.c.state.in_(_TAKEN)).label("sent"),
-        )
-        .join(_CONTACT, _CONTACT.c.id == _NOTICE.c.contact_id)
-        .where(
-            _NOTICE.c.incident_id == incident, _CONTACT.c.subscriber_id.is_not(None)
-        )
-        .group_by(_NOTICE.c.sequence)
-    ).all()
-    escalations = connection.execute(
-        select(_ESCALATION.c.level, func.count().label("raised"))
-        .where(_ESCALATION.c.incident_id == incident)
-        .group_by(_ESCALATION.c.level)
-    )
-    return _Past(
-        notices={row.sequence: row.notices for row in notices},
-        sent={row.sequence: row.sent for row in notices},
-        escalations={row.level: row.raised for row in escalations},
-    )
-
-
-def _ahead(connection: Connection, incident: IncidentId, *, now: datetime) -> int:
-    return connection.execute(
-        select(func.count())
-        .select_from(_REVOCATION)
-        .where(
-            _REVOCATION.c.incident_id == incident,
-            _REVOCATION.c.state.in_(_UNREVOKED),
-            _REVOCATION.c.revocation_time >= min(now, now),
-        )
-    ).scalar_one()
-
-
-def _held(incident: IncidentId) -> Any:
+def held_certificates(incident: IncidentId) -> Any:
     """Each subscriber's certificates: all, not revoked, open, without a CSR."""
     return (
         select(
@@ -391,11 +258,15 @@ def _last_notices(
 def _contacts(
     connection: Connection, subscribers: Iterable[int]
 ) -> dict[int, tuple[CallableContact, ...]]:
+    """Find everybody who may be called: not those who said they are not the person."""
     found: dict[int, tuple[CallableContact, ...]] = defaultdict(tuple)
     row: Row[Any]
     for row in connection.execute(
         select(_CONTACT)
-        .where(_CONTACT.c.subscriber_id.in_(list(subscribers)))
+        .where(
+            _CONTACT.c.subscriber_id.in_(list(subscribers)),
+            _CONTACT.c.state != ContactState.REMOVED.value,
+        )
         .order_by(_CONTACT.c.rank, _CONTACT.c.id)
     ):
         found[row.subscriber_id] += (

@@ -154,7 +154,12 @@ def upgrade() -> None:
             "incident_id", "key", name=op.f("uq_subscriber_incident_id_key")
         ),
     )
-    op.create_index("ix_subscriber_look_at", "subscriber", ["look_at"], unique=False)
+    op.create_index(
+        "ix_subscriber_incident_id_look_at",
+        "subscriber",
+        ["incident_id", "look_at"],
+        unique=False,
+    )
     op.create_table(
         "affected_certificate",
         sa.Column("id", sa.Integer(), nullable=False),

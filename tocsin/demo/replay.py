@@ -1,0 +1,150 @@
+"""Steps the clock from one due instant to the next; without it five days would take five days."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from sqlalchemy import Engine
+
+from models.terms import IncidentId
+from tocsin.clock import SteppedClock
+from tocsin.demo import record
+from tocsin.demo.folder import Folder
+from tocsin.policy.figures import IncidentFigures
+from tocsin.steps.advance import next_due_at
+from tocsin.store.figures import incident_figures
+from tocsin.store.session import reading
+
+_MINUTE = timedelta(minutes=1)
+_CYCLES_AT_ONE_INSTANT = 5
+"""More than that at one instant is work that waits for a lease or a CA: move on."""
+
+
+class Driver(Protocol):
+    """Wakes the engine, as Prefect does in production."""
+
+    @property
+    def prefect_seconds(self) -> float:
+        """What the wake-ups took beyond the steps inside, so far."""
+        ...
+
+    def launch(self) -> IncidentId:
+        """Open the incident from the folder's input, and launch it."""
+        ...
+
+    def advance(self, incident: IncidentId) -> None:
+        """Do what is due at the clock's instant."""
+        ...
+
+
+class People(Protocol):
+    """Whoever answers the mail."""
+
+    def next_at(self, after: datetime) -> datetime | None:
+        """Return the next instant at which somebody wants to answer."""
+        ...
+
+    def act(self, now: datetime) -> int:
+        """Let everybody answer who wants to by now and can; return how many did."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """What a replay shows of itself after each instant."""
+
+    now: datetime
+    figures: IncidentFigures
+
+
+class Replay:
+    """
+    One run over a demo folder, begun or gone on with.
+
+    Args:
+        folder: Where everything lies.
+        engine: The incident's database.
+        clock: Everybody's clock.
+        driver: Wakes the engine.
+        people: Answer.
+        show: Is told after each instant.
+
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        *,
+        engine: Engine,
+        clock: SteppedClock,
+        driver: Driver,
+        people: People,
+        show: Callable[[Moment], None],
+    ) -> None:
+        self._folder = folder
+        self._engine = engine
+        self._clock = clock
+        self._driver = driver
+        self._people = people
+        self._show = show
+        self._before = folder.progress()
+        self._started_at = time.perf_counter()
+
+    def run(self) -> IncidentId:
+        """Go on to the last instant of the record, and return the incident."""
+        incident = self._before.incident
+        if incident is None:
+            incident = self._driver.launch()
+            self._keep(incident)
+        while True:
+            figures = self._live_through(incident)
+            following = self._next_at(figures)
+            if following is None:
+                return incident
+            self._clock.step_to(following)
+            self._keep(incident)
+
+    def finish(self, incident: IncidentId) -> None:
+        """Note that the run is over: the next one starts afresh."""
+        self._keep(incident, is_finished=True)
+
+    def _live_through(self, incident: IncidentId) -> IncidentFigures:
+        """Do everything that is due at the clock's instant."""
+        now = self._clock.now()
+        for _ in range(_CYCLES_AT_ONE_INSTANT):
+            self._driver.advance(incident)
+            answered = self._people.act(now)
+            due_at = next_due_at(self._engine)
+            if not answered and (due_at is None or due_at > now):
+                break
+        with reading(self._engine) as connection:
+            figures = incident_figures(connection, incident=incident, now=now)
+        self._show(Moment(now=now, figures=figures))
+        return figures
+
+    def _next_at(self, figures: IncidentFigures) -> datetime | None:
+        """Return the instant to step to, or None at the end of the record."""
+        now = self._clock.now()
+        if not figures.unpublished:
+            # Late answers change nothing any more: the record's statuses will do.
+            return next((one.at for one in record.STATUSES if one.at > now), None)
+        due_at = next_due_at(self._engine)
+        answers_at = self._people.next_at(now)
+        candidates = [at for at in (due_at, answers_at) if at is not None]
+        return max(min(candidates, default=now + _MINUTE), now + _MINUTE / 60)
+
+    def _keep(self, incident: IncidentId, *, is_finished: bool = False) -> None:
+        spent = time.perf_counter() - self._started_at
+        self._folder.keep(
+            replace(
+                self._before,
+                now=self._clock.now(),
+                incident=incident,
+                is_finished=is_finished,
+                wall_seconds=self._before.wall_seconds + spent,
+                prefect_seconds=self._before.prefect_seconds
+                + self._driver.prefect_seconds,
+            )
+        )

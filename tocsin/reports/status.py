@@ -1,0 +1,241 @@
+"""The status update for the public report: figures that sum, instants in UTC."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from models.terms import NoticeState, ReplacementState, RevocationState
+from tocsin.errors import Broken
+from tocsin.policy.figures import IncidentFigures
+from tocsin.policy.progress import incident_forecast, shares
+
+_REPLACEMENT = {
+    ReplacementState.AWAITING_CSR: "Without a CSR",
+    ReplacementState.CSR_RECEIVED: "CSR received",
+    ReplacementState.REPLACED: "Replaced",
+    ReplacementState.NO_LONGER_REQUIRED: "No longer required",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """
+    One line of a table whose numbers sum.
+
+    Args:
+        name: What is counted.
+        count: With thousands separators.
+        share: To one decimal, without the sign.
+
+    """
+
+    name: str
+    count: str
+    share: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusContext:
+    """
+    What ``reports/status.md`` may use; numbers and instants are text, ready to show.
+
+    Args:
+        title: The incident's, on one line.
+        headline: One sentence: on schedule, at risk, late or done.
+        is_drill: Nothing of it reaches a CA.
+        as_of: When it was counted.
+        certificates: By what the public report asks; they sum to ``total``.
+        total: Affected certificates.
+        total_share: 100.0, or 0.0 of nothing.
+        estimate: When the rest will be published.
+        published_before_deadline: Published by the deadline.
+        published_late: Published after it.
+        deadline: By when everything is published.
+        made_aware: When the clock started.
+        reason: The CRLReason's name.
+        other_reason: Published under another one.
+        first_revoked: When the CA first answered.
+        last_published: When the latest publication was seen.
+        problems: Answers of the CA that leave certificates unrevoked.
+        entries: Entries that came in: the sum of the next three.
+        accepted: Named a certificate first.
+        duplicates: Named one again.
+        set_aside: Not used.
+        replacement: By replacement state; they sum to ``total``.
+        subscribers: How many.
+        acknowledged: Of those, who has answered.
+        unclaimed: Certificates without a known subscriber.
+        notices_sent: Taken by the relay.
+        bounced: Of those, came back.
+        failed: Refused by the relay.
+        possibly_repeated: Sent again because an end was not seen.
+        csrs: Signing requests.
+        certificates_with_csr: Certificates they are for.
+        live_escalations: Escalations that need a person.
+        seal: Head of the record of acts; empty when not given.
+
+    """
+
+    title: str
+    headline: str
+    is_drill: bool
+    as_of: str
+    certificates: tuple[Line, ...]
+    total: str
+    total_share: str
+    estimate: str
+    published_before_deadline: str
+    published_late: str
+    deadline: str
+    made_aware: str
+    reason: str
+    other_reason: str
+    first_revoked: str
+    last_published: str
+    problems: tuple[Line, ...]
+    entries: str
+    accepted: str
+    duplicates: str
+    set_aside: str
+    replacement: tuple[Line, ...]
+    subscribers: str
+    acknowledged: str
+    unclaimed: str
+    notices_sent: str
+    bounced: str
+    failed: str
+    possibly_repeated: str
+    csrs: str
+    certificates_with_csr: str
+    live_escalations: str
+    seal: str
+
+
+def headline(figures: IncidentFigures) -> str:
+    """Say in one sentence how the incident stands."""
+    outlook = incident_forecast(figures)
+    if outlook is None:
+        return "Not launched: nothing is scheduled yet."
+    return outlook.sentence
+
+
+def render_status(figures: IncidentFigures, *, seal: str = "") -> str:
+    """
+    Write the status update, Markdown.
+
+    Args:
+        figures: What was counted.
+        seal: Head of the record of acts, to quote.
+
+    Raises:
+        Broken: The table does not sum to the certificates (I3).
+
+    """
+    environment = Environment(
+        loader=PackageLoader("templates", "reports"),
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701 - Markdown; titles are flattened below
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    template = environment.get_template("status.md")
+    return template.render(asdict(_context(figures, seal=seal)))
+
+
+def certificate_lines(figures: IncidentFigures) -> tuple[Line, ...]:
+    """
+    Split the certificates as a delayed-revocation report wants them.
+
+    Raises:
+        Broken: The parts do not sum to the certificates (I3).
+
+    """
+    by_state = figures.revocation
+    unsent = by_state[RevocationState.SCHEDULED] + by_state[RevocationState.SUBMITTED]
+    parts = (
+        ("Revoked and published", figures.published),
+        (
+            "Revoked by the CA, publication not seen yet",
+            by_state[RevocationState.REVOKED],
+        ),
+        ("Not yet revoked", unsent - figures.expired),
+        ("Planned, but expired before revocation", figures.expired),
+        ("Without a revocation time: not launched", figures.unscheduled),
+    )
+    if sum(count for _, count in parts) != figures.certificates:
+        raise Broken(f"{parts} do not sum to {figures.certificates}")
+    lines = _lines(parts)
+    # A draft's line only where there is a draft.
+    return lines if figures.unscheduled else lines[:-1]
+
+
+def _context(figures: IncidentFigures, *, seal: str) -> StatusContext:
+    summary = figures.summary
+    outlook = incident_forecast(figures)
+    return StatusContext(
+        title=" ".join(summary.title.split()),
+        headline=headline(figures),
+        is_drill=summary.is_drill,
+        as_of=_minute(figures.as_of),
+        certificates=certificate_lines(figures),
+        total=_number(figures.certificates),
+        total_share="100.0" if figures.certificates else "0.0",
+        estimate=_estimate(figures, None if outlook is None else outlook.done_at),
+        published_before_deadline=_number(figures.published_before_deadline),
+        published_late=_number(figures.published_late),
+        deadline=_minute(summary.deadline),
+        made_aware=_minute(summary.made_aware_at),
+        reason=summary.reason.label,
+        other_reason=_number(figures.published_with_other_reason),
+        first_revoked=_minute(figures.first_revoked_at),
+        last_published=_minute(figures.last_published_at),
+        problems=_lines(tuple(figures.problems.items())),
+        entries=_number(figures.entries),
+        accepted=_number(figures.accepted),
+        duplicates=_number(figures.duplicates),
+        set_aside=_number(figures.set_aside),
+        replacement=_lines(
+            tuple(
+                (_REPLACEMENT[state], count)
+                for state, count in figures.replacement.items()
+            )
+        ),
+        subscribers=_number(figures.subscribers),
+        acknowledged=_number(figures.subscribers_acknowledged),
+        unclaimed=_number(figures.unclaimed),
+        notices_sent=_number(figures.notices_sent),
+        bounced=_number(figures.notices_in(NoticeState.BOUNCED)),
+        failed=_number(figures.notices_in(NoticeState.FAILED)),
+        possibly_repeated=_number(figures.possibly_repeated),
+        csrs=_number(figures.csrs),
+        certificates_with_csr=_number(figures.certificates_with_csr),
+        live_escalations=_number(figures.live_escalations),
+        seal=seal,
+    )
+
+
+def _estimate(figures: IncidentFigures, done_at: datetime | None) -> str:
+    if not figures.unpublished:
+        return "N/A, nothing is left."
+    if done_at is None:
+        return "N/A, nothing is scheduled yet."
+    return f"published by {_minute(done_at)}, as planned with the CA's rate and delay."
+
+
+def _lines(parts: Sequence[tuple[str, int]]) -> tuple[Line, ...]:
+    counts = [count for _, count in parts]
+    return tuple(
+        Line(name=name, count=_number(count), share=str(share))
+        for (name, count), share in zip(parts, shares(counts), strict=True)
+    )
+
+
+def _number(count: int) -> str:
+    return f"{count:,}"
+
+
+def _minute(at: datetime | None) -> str:
+    return "N/A" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")

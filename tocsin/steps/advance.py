@@ -1,0 +1,225 @@
+"""Does everything that is due, whoever woke us; every process that acts calls this."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+
+import structlog
+from sqlalchemy import Engine
+
+from models.terms import IncidentId
+from tocsin.ca.backend import CaBackend, Publication
+from tocsin.clock import Clock
+from tocsin.links import Links
+from tocsin.mail.render import TemplateSet
+from tocsin.mail.smtp import Mailer
+from tocsin.steps.bounces import file_bounces
+from tocsin.steps.outreach import plan_outreach
+from tocsin.steps.replies import apply_due_replies
+from tocsin.steps.revoke import revoke_due
+from tocsin.steps.send import Sender, send_due
+from tocsin.store import audit, incidents, leases, outbox, outreach, replies
+from tocsin.store import revocations as revocation_store
+from tocsin.store.session import reading, writing
+
+log = structlog.get_logger()
+
+_LEASE = "cycle"
+_LEASE_WITHIN = timedelta(seconds=55)
+_PASSES = 20
+"""A bounce comes back, the next contact is told, that one bounces: passes of one run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collaborators:
+    """
+    What a run needs to act; entry points build it once.
+
+    Args:
+        engine: The database.
+        backend: The CA.
+        publication: What the CA publishes.
+        mailer: The relay.
+        bounces: The maildir that returned mail lands in.
+        links: Signs the links in notices.
+        sender: Who the mail comes from.
+        clock: Tells now.
+        owner: Names this process in leases.
+
+    """
+
+    engine: Engine
+    backend: CaBackend
+    publication: Publication
+    mailer: Mailer
+    bounces: Path
+    links: Links
+    sender: Sender
+    clock: Clock
+    owner: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Advanced:
+    """
+    What one run did.
+
+    Args:
+        busy: Another process was doing it; only revocations were seen to.
+        counts: What was done, by name; those that are zero are left out.
+        problems: Parts that failed and stay due; the log has the traceback.
+
+    """
+
+    busy: bool = False
+    counts: dict[str, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, **counts: int) -> int:
+        """Add to the counts, and return how much was done."""
+        for name, count in counts.items():
+            if count:
+                self.counts[name] = self.counts.get(name, 0) + count
+        return sum(counts.values())
+
+    @property
+    def did_nothing(self) -> bool:
+        """Whether nothing was due."""
+        return not self.counts and not self.problems
+
+    def sentence(self) -> str:
+        """Say what was done, for a list of runs."""
+        parts = [
+            f"{count:,} {name.replace('_', ' ')}" for name, count in self.counts.items()
+        ]
+        parts += [f"{part} failed, stays due" for part in self.problems]
+        return ", ".join(parts) or "Nothing was due"
+
+
+def advance(c: Collaborators) -> Advanced:
+    """
+    Do whatever is due, until nothing is.
+
+    Revocation comes first and last and needs none of the rest (I2): what fails in
+    between is logged, stays due and holds nothing up.
+    """
+    done = Advanced()
+    _part(done, "revocation", lambda: _revoke(c, done))
+    with writing(c.engine) as connection:
+        done.busy = not leases.take_lease(
+            connection,
+            name=_LEASE,
+            owner=c.owner,
+            now=c.clock.now(),
+            within=_LEASE_WITHIN,
+        )
+    if done.busy:
+        return done
+    try:
+        for _ in range(_PASSES):
+            before = dict(done.counts)
+            _part(done, "bounces", lambda: _file_bounces(c, done))
+            _part(done, "replies", lambda: _apply_replies(c, done))
+            _part(done, "outreach", lambda: _plan(c, done))
+            _part(done, "mail", lambda: _send(c, done))
+            _part(done, "revocation", lambda: _revoke(c, done))
+            if done.counts == before:
+                break
+        _part(done, "closing", lambda: _close(c, done))
+    finally:
+        with writing(c.engine) as connection:
+            leases.drop_lease(connection, name=_LEASE, owner=c.owner)
+    return done
+
+
+def next_due_at(engine: Engine) -> datetime | None:
+    """Return the next instant at which something is due; None when nothing is."""
+    with reading(engine) as connection:
+        instants = [
+            revocation_store.next_due(connection),
+            outbox.next_due_notice(connection),
+            replies.next_due_reply(connection),
+            outreach.next_look_at(connection),
+        ]
+    return min((instant for instant in instants if instant), default=None)
+
+
+def _part(done: Advanced, name: str, work: Callable[[], None]) -> None:
+    try:
+        work()
+    except Exception:  # one part's failure must hold up no other; it stays due
+        log.exception("A part of the run failed", part=name)
+        if name not in done.problems:
+            done.problems.append(name)
+
+
+def _revoke(c: Collaborators, done: Advanced) -> None:
+    revoked = revoke_due(
+        c.engine, c.backend, c.publication, c.clock, owner=c.owner, actor="engine"
+    )
+    done.add(
+        revoked=revoked.revoked,
+        already_revoked=revoked.already,
+        published=revoked.published,
+    )
+
+
+def _file_bounces(c: Collaborators, done: Advanced) -> None:
+    filed = file_bounces(c.engine, c.bounces, c.clock)
+    done.add(bounces=filed.bounced)
+
+
+def _apply_replies(c: Collaborators, done: Advanced) -> None:
+    applied = apply_due_replies(c.engine, c.clock)
+    done.add(replies_applied=applied.applied, brought_forward=applied.brought_forward)
+
+
+def _plan(c: Collaborators, done: Advanced) -> None:
+    domain = c.sender.address.rpartition("@")[2]
+    for incident in _running(c.engine):
+        planned = plan_outreach(
+            c.engine, incident=incident, mail_domain=domain, clock=c.clock
+        )
+        done.add(escalations=planned.raised, escalations_ended=planned.ended)
+
+
+def _send(c: Collaborators, done: Advanced) -> None:
+    @lru_cache(maxsize=16)
+    def templates_for(incident: IncidentId) -> TemplateSet:
+        with reading(c.engine) as connection:
+            sources = incidents.frozen_templates(connection, incident=incident)
+        return TemplateSet.from_sources(sources)
+
+    sent = send_due(
+        c.engine,
+        c.mailer,
+        templates_for,
+        c.links,
+        c.sender,
+        c.clock,
+        owner=c.owner,
+    )
+    done.add(notices_sent=sent.sent, notices_refused=sent.failed)
+
+
+def _close(c: Collaborators, done: Advanced) -> None:
+    with writing(c.engine) as connection:
+        now = c.clock.now()
+        for incident in incidents.finished_incidents(connection):
+            if incidents.mark_closed(connection, incident=incident, now=now):
+                done.add(incidents_closed=1)
+                audit.append(
+                    connection,
+                    incident=incident,
+                    at=now,
+                    actor="engine",
+                    action="incident-closed",
+                    detail={},
+                )
+
+
+def _running(engine: Engine) -> list[IncidentId]:
+    with reading(engine) as connection:
+        return incidents.running_incidents(connection)

@@ -1,0 +1,75 @@
+"""What ought to have been revoked or published and was not; nothing of people (I2)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, Select, func, select
+
+from models.terms import RevocationState
+from tocsin.store.revocations import REVOCATION, is_free
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outstanding:
+    """
+    What ought to have been done by an instant and was not.
+
+    Args:
+        overdue: Certificates past their revocation time that the CA has not revoked and
+            that no process is at work on.
+        unpublished: Revoked ones that ought to be visible and were not seen.
+
+    """
+
+    overdue: int
+    unpublished: int
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether everything due was done."""
+        return not self.overdue and not self.unpublished
+
+
+def outstanding(
+    connection: Connection,
+    *,
+    now: datetime,
+    grace: timedelta,
+    publication_within: timedelta,
+) -> Outstanding:
+    """
+    Count what ought to have been done by now.
+
+    Args:
+        connection: The transaction.
+        now: The present instant, UTC.
+        grace: How long something may take after it was due.
+        publication_within: How long a CA may take to publish, on top of that.
+
+    """
+    due_before = now - grace
+    overdue = sum(
+        connection.execute(statement).scalar_one()
+        for statement in overdue_statements(now=now, due_before=due_before)
+    )
+    unpublished = connection.execute(
+        select(func.count()).where(
+            REVOCATION.c.state == RevocationState.REVOKED,
+            REVOCATION.c.revoked_at <= due_before - publication_within,
+        )
+    ).scalar_one()
+    return Outstanding(overdue=overdue, unpublished=unpublished)
+
+
+def overdue_statements(*, now: datetime, due_before: datetime) -> Iterator[Select[int]]:
+    """Build the queries that count what the CA ought to have revoked."""
+    yield select(func.count()).where(
+        REVOCATION.c.state == RevocationState.SCHEDULED,
+        REVOCATION.c.due_at <= due_before,
+    )
+    yield select(func.count()).where(
+        REVOCATION.c.state == RevocationState.SUBMITTED,
+        REVOCATION.c.revocation_time <= due_before,
+        is_free(now),
+    )

@@ -1,0 +1,482 @@
+"""What a subscriber's page shows, read without changing anything (I6)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, select, true
+
+from models.base import table
+from models.incident import AffectedCertificate, Incident
+from models.outreach import Csr, Reply
+from models.revocation import Revocation
+from models.subscriber import Contact, Subscriber
+from models.terms import (
+    CertificateId,
+    Circumstance,
+    ContactId,
+    ContactState,
+    IncidentId,
+    IncidentState,
+    ReplacementState,
+    ReplyId,
+    ReplyKind,
+    ReplyState,
+    RevocationState,
+    SubscriberId,
+)
+
+CERT = table(AffectedCertificate)
+CONTACT = table(Contact)
+CSR = table(Csr)
+INCIDENT = table(Incident)
+REPLY = table(Reply)
+REVOCATION = table(Revocation)
+SUBSCRIBER = table(Subscriber)
+
+PAGE = 200
+"""Certificates on one page."""
+
+_MOST_REPLIES = 50
+
+_IN_HAND = (ReplacementState.AWAITING_CSR.value, ReplacementState.CSR_RECEIVED.value)
+
+
+class Selection(StrEnum):
+    """Which of a subscriber's certificates."""
+
+    ALL = "all"
+    WITHOUT_REPLACEMENT = "without-replacement"  # a CSR still makes sense
+    REVOCABLE_EARLY = "revocable-early"  # of those, the ones still scheduled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateView:
+    """
+    One certificate as its owner sees it.
+
+    Args:
+        certificate: Its key.
+        serial: Lower-case hex.
+        subject: As text; empty where only the serial is known.
+        names: DNS names.
+        not_after: UTC; None where only the serial is known.
+        replacement_state: How far its replacement is.
+        revocation_state: None where no revocation is planned yet.
+        revocation_time: Planned instant, UTC.
+        revoked_at: When the CA said so, UTC.
+        published_at: When it was seen in public, UTC.
+        csrs: How many CSRs were handed in for it.
+
+    """
+
+    certificate: CertificateId
+    serial: str
+    subject: str
+    names: tuple[str, ...]
+    not_after: datetime | None
+    replacement_state: ReplacementState
+    revocation_state: RevocationState | None
+    revocation_time: datetime | None
+    revoked_at: datetime | None
+    published_at: datetime | None
+    csrs: int
+
+    @property
+    def title(self) -> str:
+        """What its owner knows it by."""
+        if self.names:
+            return self.names[0]
+        return self.subject or f"serial number {self.serial}"
+
+    @property
+    def is_revoked(self) -> bool:
+        """Whether the CA has revoked it."""
+        return self.revocation_state in (
+            RevocationState.REVOKED,
+            RevocationState.PUBLISHED,
+        )
+
+    @property
+    def can_be_revoked_early(self) -> bool:
+        """Whether it makes sense to say that it is no longer in use."""
+        return (
+            self.revocation_state is RevocationState.SCHEDULED
+            and self.replacement_state.value in _IN_HAND
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactView:
+    """A contact as the colleagues see them; removed ones stay in the record only."""
+
+    contact: ContactId
+    rank: int
+    name: str
+    email: str
+    phone: str
+    state: ContactState
+    named_by_reply: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyView:
+    """What somebody of the subscriber did."""
+
+    reply: ReplyId
+    kind: ReplyKind
+    state: ReplyState
+    received_at: datetime
+    effective_at: datetime
+    certificates: tuple[CertificateId, ...]
+    contact: ContactId
+    contact_name: str
+
+    @property
+    def can_be_undone(self) -> bool:
+        """Whether it has not had its effect yet."""
+        return self.state is ReplyState.PENDING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """
+    A subscriber's certificates, counted; each pair of states sums to ``all`` (I3).
+
+    Args:
+        all: How many there are.
+        without_csr: Nothing was handed in for them.
+        with_csr: A CSR was handed in.
+        replaced: Reported as replaced.
+        given_up: Reported as no longer required.
+        waiting: Not revoked yet.
+        revoked: Revoked, or published as revoked.
+        published: Of those, seen in public.
+
+    """
+
+    all: int
+    without_csr: int
+    with_csr: int
+    replaced: int
+    given_up: int
+    waiting: int
+    revoked: int
+    published: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriberView:
+    """
+    A subscriber's page.
+
+    Args:
+        incident: Its key.
+        title: The incident's, as the officer wrote it.
+        circumstance: Why the certificates must be revoked.
+        state: Only a running incident takes replies.
+        is_drill: Nothing is really revoked (I8).
+        made_aware_at: When the clock started, UTC.
+        deadline: By then revocation is published, UTC.
+        closed_at: UTC; None while it runs.
+        rule_pack: The rules frozen at launch, TOML; may be empty before.
+        subscriber: Its key.
+        name: The organisation.
+        zone: IANA name of the reader's zone.
+        language: BCP 47.
+        acknowledged_at: When somebody first answered, UTC.
+        totals: All certificates, counted.
+        next_revocation_time: The earliest that is still ahead or being worked on.
+        certificates: One page of the selection asked for.
+        selected: How many certificates the selection has.
+        page: Which page, counted from 1.
+        pages: How many there are.
+        contacts: By rank.
+        replies: The latest first, and all that can be undone.
+        read_at: The instant of the view, UTC.
+
+    """
+
+    incident: IncidentId
+    title: str
+    circumstance: Circumstance
+    state: IncidentState
+    is_drill: bool
+    made_aware_at: datetime
+    deadline: datetime
+    closed_at: datetime | None
+    rule_pack: str
+    subscriber: SubscriberId
+    name: str
+    zone: str
+    language: str
+    acknowledged_at: datetime | None
+    totals: Totals
+    next_revocation_time: datetime | None
+    certificates: tuple[CertificateView, ...]
+    selected: int
+    page: int
+    pages: int
+    contacts: tuple[ContactView, ...]
+    replies: tuple[ReplyView, ...]
+    read_at: datetime
+
+    @property
+    def takes_replies(self) -> bool:
+        """Whether acts still make sense."""
+        return self.state is IncidentState.RUNNING
+
+    @property
+    def pending(self) -> Mapping[CertificateId, ReplyView]:
+        """Certificates about which a reply waits for the end of its grace period."""
+        return {
+            certificate: reply
+            for reply in self.replies
+            if reply.can_be_undone
+            for certificate in reply.certificates
+        }
+
+
+def subscriber_view(
+    connection: Connection,
+    *,
+    incident: IncidentId,
+    subscriber: SubscriberId,
+    now: datetime,
+    page: int = 1,
+    selection: Selection = Selection.ALL,
+) -> SubscriberView | None:
+    """Read a subscriber's page; None where the incident has no such subscriber."""
+    row = connection.execute(
+        select(
+            INCIDENT,
+            SUBSCRIBER.c.name,
+            SUBSCRIBER.c.zone.label("reader_zone"),
+            SUBSCRIBER.c.language,
+            SUBSCRIBER.c.acknowledged_at,
+        )
+        .join(SUBSCRIBER, SUBSCRIBER.c.incident_id == INCIDENT.c.id)
+        .where(INCIDENT.c.id == incident, SUBSCRIBER.c.id == subscriber)
+    ).first()
+    if row is None:
+        return None
+    owned = and_(CERT.c.subscriber_id == subscriber, CERT.c.incident_id == incident)
+    totals, next_revocation_time = _count(connection, owned)
+    chosen = and_(owned, _condition(selection))
+    selected = connection.execute(
+        select(func.count())
+        .select_from(CERT.outerjoin(REVOCATION, _same_certificate()))
+        .where(chosen)
+    ).scalar_one()
+    pages = max(1, -(-selected // PAGE))
+    shown = min(max(1, page), pages)
+    return SubscriberView(
+        incident=IncidentId(row.id),
+        title=row.title,
+        circumstance=Circumstance(row.circumstance),
+        state=IncidentState(row.state),
+        is_drill=row.is_drill,
+        made_aware_at=row.made_aware_at,
+        deadline=row.deadline,
+        closed_at=row.closed_at,
+        rule_pack=row.rule_pack,
+        subscriber=subscriber,
+        name=row.name,
+        zone=row.reader_zone,
+        language=row.language,
+        acknowledged_at=row.acknowledged_at,
+        totals=totals,
+        next_revocation_time=next_revocation_time,
+        certificates=tuple(
+            _certificates(connection, chosen, limit=PAGE, offset=(shown - 1) * PAGE)
+        ),
+        selected=selected,
+        page=shown,
+        pages=pages,
+        contacts=tuple(_contacts(connection, subscriber)),
+        replies=tuple(_replies(connection, subscriber)),
+        read_at=now,
+    )
+
+
+def certificates_of(
+    connection: Connection,
+    *,
+    incident: IncidentId,
+    subscriber: SubscriberId,
+    certificates: Sequence[CertificateId],
+) -> tuple[CertificateView, ...]:
+    """Read those of the certificates that are this subscriber's; others are left out."""
+    wanted = sorted(set(certificates))
+    return tuple(
+        view
+        for start in range(0, len(wanted), PAGE)
+        for view in _certificates(
+            connection,
+            and_(
+                CERT.c.subscriber_id == subscriber,
+                CERT.c.incident_id == incident,
+                CERT.c.id.in_(wanted[start : start + PAGE]),
+            ),
+            limit=PAGE,
+            offset=0,
+        )
+    )
+
+
+def _same_certificate() -> ColumnElement[bool]:
+    return REVOCATION.c.certificate_id == CERT.c.id
+
+
+def _condition(selection: Selection) -> ColumnElement[bool]:
+    match selection:
+        case Selection.ALL:
+            return true()
+        case Selection.WITHOUT_REPLACEMENT:
+            return CERT.c.replacement_state.in_(_IN_HAND)
+        case Selection.REVOCABLE_EARLY:
+            return and_(
+                CERT.c.replacement_state.in_(_IN_HAND),
+                REVOCATION.c.state == RevocationState.SCHEDULED.value,
+            )
+
+
+def _count(
+    connection: Connection, owned: ColumnElement[bool]
+) -> tuple[Totals, datetime | None]:
+    """Count in the database; the earliest revocation time comes with it."""
+    replacement: dict[str, int] = {}
+    revocation: dict[str | None, int] = {}
+    times: list[datetime] = []
+    for row in connection.execute(
+        select(
+            CERT.c.replacement_state,
+            REVOCATION.c.state,
+            func.count().label("number"),
+            func.min(
+                REVOCATION.c.revocation_time, type_=REVOCATION.c.revocation_time.type
+            ).label("earliest"),
+        )
+        .select_from(CERT.outerjoin(REVOCATION, _same_certificate()))
+        .where(owned)
+        .group_by(CERT.c.replacement_state, REVOCATION.c.state)
+    ):
+        replacement[row.replacement_state] = (
+            replacement.get(row.replacement_state, 0) + row.number
+        )
+        revocation[row.state] = revocation.get(row.state, 0) + row.number
+        if row.state in (
+            RevocationState.SCHEDULED.value,
+            RevocationState.SUBMITTED.value,
+        ):
+            times.append(row.earliest)
+    everything = sum(replacement.values())
+    published = revocation.get(RevocationState.PUBLISHED.value, 0)
+    revoked = published + revocation.get(RevocationState.REVOKED.value, 0)
+    totals = Totals(
+        all=everything,
+        without_csr=replacement.get(ReplacementState.AWAITING_CSR.value, 0),
+        with_csr=replacement.get(ReplacementState.CSR_RECEIVED.value, 0),
+        replaced=replacement.get(ReplacementState.REPLACED.value, 0),
+        given_up=replacement.get(ReplacementState.NO_LONGER_REQUIRED.value, 0),
+        waiting=everything - revoked,
+        revoked=revoked,
+        published=published,
+    )
+    return totals, min(times, default=None)
+
+
+def _certificates(
+    connection: Connection, condition: ColumnElement[bool], *, limit: int, offset: int
+) -> Iterable[CertificateView]:
+    csrs = (
+        select(func.count())
+        .select_from(CSR)
+        .where(CSR.c.certificate_id == CERT.c.id)
+        .scalar_subquery()
+    )
+    for row in connection.execute(
+        select(
+            CERT.c.id,
+            CERT.c.serial,
+            CERT.c.subject,
+            CERT.c.dns_names,
+            CERT.c.not_after,
+            CERT.c.replacement_state,
+            REVOCATION.c.state,
+            REVOCATION.c.revocation_time,
+            REVOCATION.c.revoked_at,
+            REVOCATION.c.published_at,
+            csrs.label("csrs"),
+        )
+        .select_from(CERT.outerjoin(REVOCATION, _same_certificate()))
+        .where(condition)
+        .order_by(CERT.c.id)
+        .limit(limit)
+        .offset(offset)
+    ):
+        yield CertificateView(
+            certificate=CertificateId(row.id),
+            serial=row.serial,
+            subject=row.subject,
+            names=tuple(row.dns_names),
+            not_after=row.not_after,
+            replacement_state=ReplacementState(row.replacement_state),
+            revocation_state=RevocationState(row.state) if row.state else None,
+            revocation_time=row.revocation_time,
+            revoked_at=row.revoked_at,
+            published_at=row.published_at,
+            csrs=row.csrs,
+        )
+
+
+def _contacts(
+    connection: Connection, subscriber: SubscriberId
+) -> Iterable[ContactView]:
+    for row in connection.execute(
+        select(CONTACT)
+        .where(
+            CONTACT.c.subscriber_id == subscriber,
+            CONTACT.c.state != ContactState.REMOVED.value,
+        )
+        .order_by(CONTACT.c.rank, CONTACT.c.id)
+    ):
+        yield ContactView(
+            contact=ContactId(row.id),
+            rank=row.rank,
+            name=row.name,
+            email=row.email,
+            phone=row.phone,
+            state=ContactState(row.state),
+            named_by_reply=row.named_by_reply,
+        )
+
+
+def _replies(connection: Connection, subscriber: SubscriberId) -> Iterable[ReplyView]:
+    """Read the latest replies, those that wait first."""
+    for row in connection.execute(
+        select(REPLY, CONTACT.c.name.label("contact_name"))
+        .join(CONTACT, CONTACT.c.id == REPLY.c.contact_id)
+        .where(REPLY.c.subscriber_id == subscriber)
+        .order_by(
+            REPLY.c.state != ReplyState.PENDING.value,
+            REPLY.c.received_at.desc(),
+            REPLY.c.id.desc(),
+        )
+        .limit(_MOST_REPLIES)
+    ):
+        yield _reply(row)
+
+
+def _reply(row: Row[tuple[object, ...]]) -> ReplyView:
+    return ReplyView(
+        reply=ReplyId(row.id),
+        kind=ReplyKind(row.kind),
+        state=ReplyState(row.state),
+        received_at=row.received_at,
+        effective_at=row.effective_at,
+        certificates=tuple(CertificateId(number) for number in row.certificate_ids),
+        contact=ContactId(row.contact_id),
+        contact_name=row.contact_name,
+    )

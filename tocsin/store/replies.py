@@ -1,0 +1,521 @@
+"""What subscribers did through their links: filed once, theirs alone, undone until applied."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from models.base import table
+from models.incident import AffectedCertificate, Incident
+from models.outreach import Csr, Reply
+from models.subscriber import Contact, Subscriber
+from models.terms import (
+    CertificateId,
+    Circumstance,
+    ContactId,
+    ContactState,
+    IncidentId,
+    IncidentState,
+    ReplacementState,
+    ReplyId,
+    ReplyKind,
+    ReplyState,
+    SubscriberId,
+)
+from tocsin.errors import Refused
+from tocsin.links import LinkClaims
+from tocsin.store.session import insert_ignoring, rows_changed
+
+CERT = table(AffectedCertificate)
+CONTACT = table(Contact)
+CSR = table(Csr)
+INCIDENT = table(Incident)
+REPLY = table(Reply)
+SUBSCRIBER = table(Subscriber)
+
+_T = TypeVar("_T")
+
+_CHUNK = 1_000  # identifiers in one statement; SQLite takes 32,766 parameters
+
+_MAY_BECOME = {
+    ReplacementState.AWAITING_CSR: (),
+    ReplacementState.CSR_RECEIVED: (ReplacementState.AWAITING_CSR,),
+    ReplacementState.REPLACED: (
+        ReplacementState.AWAITING_CSR,
+        ReplacementState.CSR_RECEIVED,
+    ),
+    ReplacementState.NO_LONGER_REQUIRED: (
+        ReplacementState.AWAITING_CSR,
+        ReplacementState.CSR_RECEIVED,
+    ),
+}
+"""From which states a certificate may come into each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """
+    Where the incident of a link stands.
+
+    Args:
+        state: Only a running incident takes replies.
+        circumstance: What it is about; CSR checks depend on it.
+
+    """
+
+    state: IncidentState
+    circumstance: Circumstance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnedCertificate:
+    """One certificate of a subscriber, as CSRs are compared with it."""
+
+    certificate: CertificateId
+    dns_names: tuple[str, ...]
+    spki_sha256: str | None
+    replacement_state: ReplacementState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CsrToFile:
+    """A checked CSR for one certificate."""
+
+    certificate: CertificateId
+    sha256: str
+    pem: str
+    findings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FiledReply:
+    """A reply as it stands on record."""
+
+    reply: ReplyId
+    incident: IncidentId
+    subscriber: SubscriberId
+    contact: ContactId
+    kind: ReplyKind
+    state: ReplyState
+    received_at: datetime
+    effective_at: datetime
+    certificates: tuple[CertificateId, ...]
+
+
+def contact_is_current(connection: Connection, *, claims: LinkClaims) -> bool:
+    """Whether a link's contact is still one, of that subscriber and incident."""
+    return (
+        connection.execute(
+            select(CONTACT.c.id).where(
+                CONTACT.c.id == claims.contact,
+                CONTACT.c.incident_id == claims.incident,
+                CONTACT.c.subscriber_id == claims.subscriber,
+                CONTACT.c.token_generation == claims.generation,
+                CONTACT.c.state != ContactState.REMOVED.value,
+            )
+        ).first()
+        is not None
+    )
+
+
+def lock_subscriber(connection: Connection, *, subscriber: SubscriberId) -> None:
+    """Let the replies of one subscriber come one after another."""
+    connection.execute(
+        select(SUBSCRIBER.c.id).where(SUBSCRIBER.c.id == subscriber).with_for_update()
+    ).all()
+
+
+def standing(
+    connection: Connection, *, incident: IncidentId, subscriber: SubscriberId
+) -> Standing | None:
+    """Return where the incident stands; None where it has no such subscriber."""
+    row = connection.execute(
+        select(INCIDENT.c.state, INCIDENT.c.circumstance)
+        .join(SUBSCRIBER, SUBSCRIBER.c.incident_id == INCIDENT.c.id)
+        .where(INCIDENT.c.id == incident, SUBSCRIBER.c.id == subscriber)
+    ).first()
+    if row is None:
+        return None
+    return Standing(
+        state=IncidentState(row.state), circumstance=Circumstance(row.circumstance)
+    )
+
+
+def reply_with_nonce(
+    connection: Connection, *, subscriber: SubscriberId, nonce: str
+) -> FiledReply | None:
+    """Return the reply that a form has already made."""
+    row = connection.execute(
+        select(REPLY).where(REPLY.c.nonce == nonce, REPLY.c.subscriber_id == subscriber)
+    ).first()
+    return _filed(row) if row else None
+
+
+def file_reply(
+    connection: Connection,
+    *,
+    incident: IncidentId,
+    subscriber: SubscriberId,
+    contact: ContactId,
+    kind: ReplyKind,
+    state: ReplyState,
+    certificates: Sequence[CertificateId],
+    nonce: str,
+    now: datetime,
+    effective_at: datetime,
+) -> ReplyId | None:
+    """
+    Put a reply on record.
+
+    Args:
+        connection: The transaction.
+        incident: Of the link.
+        subscriber: Of the link.
+        contact: Who did it.
+        kind: What.
+        state: Pending where it waits for its grace period.
+        certificates: Which certificates it is about.
+        nonce: One form, one reply (I4).
+        now: When, UTC.
+        effective_at: When it takes effect, UTC.
+
+    Returns:
+        None where the same form was filed before: nothing was changed.
+
+    Raises:
+        Refused: A certificate is not this subscriber's.
+
+    """
+    wanted = sorted(set(certificates))
+    owned = sum(
+        connection.execute(
+            select(func.count())
+            .select_from(CERT)
+            .where(
+                CERT.c.id.in_(chunk),
+                CERT.c.incident_id == incident,
+                CERT.c.subscriber_id == subscriber,
+            )
+        ).scalar_one()
+        for chunk in _chunks(wanted)
+    )
+    if owned != len(wanted):
+        raise Refused(
+            "one of the certificates is not yours", source="a link acts for its owner"
+        )
+    reply = connection.execute(
+        insert_ignoring(connection, REPLY, conflict=["nonce"])
+        .values(
+            incident_id=incident,
+            subscriber_id=subscriber,
+            contact_id=contact,
+            kind=kind.value,
+            state=state.value,
+            nonce=nonce,
+            received_at=now,
+            effective_at=effective_at,
+            certificate_ids=wanted,
+        )
+        .returning(REPLY.c.id)
+    ).scalar()
+    return None if reply is None else ReplyId(reply)
+
+
+def insert_csrs(
+    connection: Connection, *, reply: ReplyId, csrs: Sequence[CsrToFile], now: datetime
+) -> int:
+    """File CSRs; one that a certificate already has is left alone."""
+    if not csrs:
+        return 0
+    before = _csrs_of(connection, reply)
+    connection.execute(
+        insert_ignoring(connection, CSR, conflict=["certificate_id", "sha256"]),
+        [
+            {
+                "reply_id": reply,
+                "certificate_id": csr.certificate,
+                "sha256": csr.sha256,
+                "pem": csr.pem,
+                "findings": list(csr.findings),
+                "received_at": now,
+            }
+            for csr in csrs
+        ],
+    )
+    return _csrs_of(connection, reply) - before
+
+
+def _csrs_of(connection: Connection, reply: ReplyId) -> int:
+    return connection.execute(
+        select(func.count()).select_from(CSR).where(CSR.c.reply_id == reply)
+    ).scalar_one()
+
+
+def owned_certificates(
+    connection: Connection, *, incident: IncidentId, subscriber: SubscriberId
+) -> list[OwnedCertificate]:
+    """Read all certificates of a subscriber, narrow rows in one statement."""
+    return [
+        OwnedCertificate(
+            certificate=CertificateId(row.id),
+            dns_names=tuple(row.dns_names),
+            spki_sha256=row.spki_sha256,
+            replacement_state=ReplacementState(row.replacement_state),
+        )
+        for row in connection.execute(
+            select(
+                CERT.c.id,
+                CERT.c.dns_names,
+                CERT.c.spki_sha256,
+                CERT.c.replacement_state,
+            )
+            .where(CERT.c.subscriber_id == subscriber, CERT.c.incident_id == incident)
+            .order_by(CERT.c.id)
+        )
+    ]
+
+
+def set_replacement_state(
+    connection: Connection,
+    *,
+    certificates: Sequence[CertificateId],
+    state: ReplacementState,
+) -> int:
+    """Move certificates on in their replacement, where they may come into the state."""
+    return sum(
+        rows_changed(
+            connection.execute(
+                update(CERT)
+                .where(
+                    CERT.c.id.in_(chunk),
+                    CERT.c.replacement_state.in_(
+                        [former.value for former in _MAY_BECOME[state]]
+                    ),
+                )
+                .values(replacement_state=state.value)
+            )
+        )
+        for chunk in _chunks(certificates)
+    )
+
+
+def acknowledge(
+    connection: Connection, *, subscriber: SubscriberId, now: datetime
+) -> None:
+    """Note that somebody there has answered; the first time counts."""
+    connection.execute(
+        update(SUBSCRIBER)
+        .where(SUBSCRIBER.c.id == subscriber, SUBSCRIBER.c.acknowledged_at.is_(None))
+        .values(acknowledged_at=now)
+    )
+
+
+def pending_replies(
+    connection: Connection, *, subscriber: SubscriberId
+) -> list[FiledReply]:
+    """Read a subscriber's replies that can still be undone."""
+    return [
+        _filed(row)
+        for row in connection.execute(
+            select(REPLY)
+            .where(
+                REPLY.c.subscriber_id == subscriber,
+                REPLY.c.state == ReplyState.PENDING.value,
+            )
+            .order_by(REPLY.c.effective_at, REPLY.c.id)
+        )
+    ]
+
+
+def find_reply(
+    connection: Connection,
+    *,
+    incident: IncidentId,
+    subscriber: SubscriberId,
+    reply: ReplyId,
+) -> FiledReply | None:
+    """Return one reply of this subscriber; None where it is not theirs."""
+    row = connection.execute(
+        select(REPLY).where(
+            REPLY.c.id == reply,
+            REPLY.c.incident_id == incident,
+            REPLY.c.subscriber_id == subscriber,
+        )
+    ).first()
+    return _filed(row) if row else None
+
+
+def undo(
+    connection: Connection,
+    *,
+    incident: IncidentId,
+    subscriber: SubscriberId,
+    reply: ReplyId,
+) -> bool:
+    """Take a reply back; False where it is not theirs, or too late."""
+    pending = (
+        REPLY.c.id == reply,
+        REPLY.c.incident_id == incident,
+        REPLY.c.subscriber_id == subscriber,
+        REPLY.c.state == ReplyState.PENDING.value,
+    )
+    # Whoever applies it holds it and will want the subscriber that we hold: do not
+    # wait for it.
+    free = connection.execute(
+        select(REPLY.c.id).where(*pending).with_for_update(skip_locked=True)
+    ).first()
+    if free is None:
+        return False
+    result = connection.execute(
+        update(REPLY).where(*pending).values(state=ReplyState.UNDONE.value)
+    )
+    return rows_changed(result) == 1
+
+
+def pending_replies_due(
+    connection: Connection, *, now: datetime, limit: int
+) -> list[FiledReply]:
+    """Take replies whose grace period is over; other processes skip them meanwhile."""
+    return [
+        _filed(row)
+        for row in connection.execute(
+            select(REPLY)
+            .where(
+                REPLY.c.state == ReplyState.PENDING.value,
+                REPLY.c.effective_at <= now,
+            )
+            .order_by(REPLY.c.effective_at, REPLY.c.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        ).all()
+    ]
+
+
+def next_due_reply(connection: Connection) -> datetime | None:
+    """Return when the next grace period ends, UTC; None where nothing waits."""
+    return connection.execute(
+        select(REPLY.c.effective_at)
+        .where(REPLY.c.state == ReplyState.PENDING.value)
+        .order_by(REPLY.c.effective_at)
+        .limit(1)
+    ).scalar()
+
+
+def mark_applied(connection: Connection, *, replies: Sequence[ReplyId]) -> int:
+    """Record that replies have had their effect."""
+    return sum(
+        rows_changed(
+            connection.execute(
+                update(REPLY)
+                .where(
+                    REPLY.c.id.in_(chunk),
+                    REPLY.c.state == ReplyState.PENDING.value,
+                )
+                .values(state=ReplyState.APPLIED.value)
+            )
+        )
+        for chunk in _chunks(replies)
+    )
+
+
+def add_contact(
+    connection: Connection,
+    *,
+    incident: IncidentId,
+    subscriber: SubscriberId,
+    name: str,
+    email: str,
+    phone: str,
+    instead_of: ContactId | None,
+) -> ContactId:
+    """
+    Name a contact, who is told at once; a known address becomes reachable again.
+
+    Args:
+        connection: The transaction; it holds the subscriber's lock.
+        incident: Of the link.
+        subscriber: Of the link.
+        name: Of the person or role.
+        email: Checked before.
+        phone: May be empty.
+        instead_of: Whose rank the contact takes; None to come after all others.
+
+    """
+    of_subscriber = CONTACT.c.subscriber_id == subscriber
+    ranks = select(CONTACT.c.rank).where(of_subscriber)
+    rank = connection.execute(
+        ranks.where(CONTACT.c.id == instead_of)
+        if instead_of is not None
+        else select(func.coalesce(func.max(CONTACT.c.rank), 0) + 1).where(of_subscriber)
+    ).scalar_one()
+    known = connection.execute(
+        select(CONTACT.c.id).where(
+            of_subscriber,
+            CONTACT.c.incident_id == incident,
+            CONTACT.c.email == email,
+        )
+    ).scalar()
+    values = {
+        "rank": rank,
+        "name": name,
+        "phone": phone,
+        "state": ContactState.ACTIVE.value,
+        "named_by_reply": True,
+    }
+    if known is not None:
+        connection.execute(update(CONTACT).where(CONTACT.c.id == known).values(values))
+        return ContactId(known)
+    result = connection.execute(
+        insert(CONTACT).values(
+            values
+            | {
+                "incident_id": incident,
+                "subscriber_id": subscriber,
+                "role": "subscriber",
+                "email": email,
+                "token_generation": 0,
+            }
+        )
+    )
+    key: Any = result.inserted_primary_key
+    return ContactId(int(key[0]))
+
+
+def remove_contact(
+    connection: Connection, *, subscriber: SubscriberId, contact: ContactId
+) -> bool:
+    """Let a contact go: no more mail, and the links they have die at once."""
+    result = connection.execute(
+        update(CONTACT)
+        .where(
+            CONTACT.c.id == contact,
+            CONTACT.c.subscriber_id == subscriber,
+            CONTACT.c.state != ContactState.REMOVED.value,
+        )
+        .values(
+            state=ContactState.REMOVED.value,
+            token_generation=CONTACT.c.token_generation + 1,
+        )
+    )
+    return rows_changed(result) == 1
+
+
+def _filed(row: Row[tuple[object, ...]]) -> FiledReply:
+    return FiledReply(
+        reply=ReplyId(row.id),
+        incident=IncidentId(row.incident_id),
+        subscriber=SubscriberId(row.subscriber_id),
+        contact=ContactId(row.contact_id),
+        kind=ReplyKind(row.kind),
+        state=ReplyState(row.state),
+        received_at=row.received_at,
+        effective_at=row.effective_at,
+        certificates=tuple(CertificateId(number) for number in row.certificate_ids),
+    )
+
+
+def _chunks(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    for start in range(0, len(items), _CHUNK):
+        yield items[start : start + _CHUNK]

@@ -1,0 +1,353 @@
+"""The schedule of revocations: what is due, claimed and answered; nothing of people (I2)."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
+
+from models.base import Instant, table
+from models.incident import AffectedCertificate, Incident, Issuer
+from models.revocation import Revocation
+from models.terms import CertificateId, IncidentId, Reason, RevocationState
+from tocsin.errors import Broken, Refused
+from tocsin.policy.revocation import DueRevocation, Outcome
+from tocsin.store.session import insert_ignoring, rows_changed
+
+CERTIFICATE = table(AffectedCertificate)
+INCIDENT = table(Incident)
+ISSUER = table(Issuer)
+REVOCATION = table(Revocation)
+
+_IN_ONE_STATEMENT = 1000
+_UNFINISHED = (
+    RevocationState.SCHEDULED,
+    RevocationState.SUBMITTED,
+    RevocationState.REVOKED,
+)
+
+
+def schedule(
+    connection: Connection,
+    *,
+    incident: IncidentId,
+    revocation_time: datetime,
+    reason: Reason,
+    now: datetime,
+) -> int:
+    """
+    Give every certificate of an incident its revocation time; once is enough.
+
+    Certificates that have one keep it: a second call cannot move it (I1).
+
+    Args:
+        connection: The launch's transaction.
+        incident: Whose certificates.
+        revocation_time: When the CA is asked, UTC.
+        reason: The CRLReason to publish.
+        now: The present instant, UTC.
+
+    Returns:
+        How many were added.
+
+    Raises:
+        Refused: A drill revokes nothing (I8).
+        Broken: The plan is for a time after the deadline, although it can be kept.
+
+    """
+    planned = connection.execute(
+        select(INCIDENT.c.is_drill, INCIDENT.c.deadline).where(
+            INCIDENT.c.id == incident
+        )
+    ).one()
+    if planned.is_drill:
+        raise Refused("a drill has no revocations", source="I8")
+    if revocation_time > max(planned.deadline, now):
+        message = f"revocation at {revocation_time}, the deadline is {planned.deadline}"
+        raise Broken(message)
+    at = literal(revocation_time, Instant)
+    columns = {
+        "certificate_id": CERTIFICATE.c.id,
+        "incident_id": CERTIFICATE.c.incident_id,
+        "issuer_id": CERTIFICATE.c.issuer_id,
+        "serial": CERTIFICATE.c.serial,
+        "reason": literal(int(reason)),
+        "state": literal(RevocationState.SCHEDULED.value),
+        "planned_time": at,
+        "revocation_time": at,
+        "due_at": at,
+        "attempts": literal(0),
+    }
+    chosen = select(*(column.label(name) for name, column in columns.items())).where(
+        CERTIFICATE.c.incident_id == incident
+    )
+    added = connection.execute(
+        insert_ignoring(
+            connection, REVOCATION, conflict=["certificate_id"]
+        ).from_select(list(columns), chosen)
+    )
+    return rows_changed(added)
+
+
+def bring_forward(
+    connection: Connection, *, certificates: Sequence[CertificateId], to: datetime
+) -> int:
+    """
+    Move revocation times earlier; those that are earlier already stay (I1).
+
+    Args:
+        connection: The transaction that also records who asked for it.
+        certificates: Which ones.
+        to: The new revocation time, UTC.
+
+    Returns:
+        How many were moved. The others are not later than that, or under way.
+
+    """
+    return sum(
+        rows_changed(
+            connection.execute(
+                update(REVOCATION)
+                .where(
+                    REVOCATION.c.certificate_id.in_(some),
+                    REVOCATION.c.state == RevocationState.SCHEDULED,
+                    REVOCATION.c.revocation_time > to,
+                )
+                .values(revocation_time=to, due_at=to)
+            )
+        )
+        for some in chunks(sorted(certificates))
+    )
+
+
+def claim_due(
+    connection: Connection,
+    *,
+    owner: str,
+    now: datetime,
+    due_before: datetime,
+    lease_within: timedelta,
+    limit: int,
+) -> list[DueRevocation]:
+    """
+    Put the intent to revoke on record, for this process alone, until the lease ends.
+
+    Those never tried come first: what the CA refuses again and again holds up nobody.
+
+    Args:
+        connection: A transaction of its own, committed before the CA is called (I4).
+        owner: This process and pass; nobody else uses the same.
+        now: The present instant, UTC.
+        due_before: Only what was due by then.
+        lease_within: How long the claim holds without a sign of life.
+        limit: How many at most.
+
+    """
+    rows: list[Row[int, str, int, str, int, int]] = []
+    for state in (RevocationState.SCHEDULED, RevocationState.SUBMITTED):
+        if len(rows) < limit:
+            rows += connection.execute(
+                due_statement(state, due_before=due_before, limit=limit - len(rows))
+                .where(is_free(now))
+                .with_for_update(skip_locked=True)
+            ).all()
+    if not rows:
+        return []
+    until = now + lease_within
+    for some in chunks([row.certificate_id for row in rows]):
+        connection.execute(
+            update(REVOCATION)
+            .where(REVOCATION.c.certificate_id.in_(some))
+            .values(
+                state=RevocationState.SUBMITTED.value,
+                attempts=REVOCATION.c.attempts + 1,
+                submitted_at=func.coalesce(
+                    REVOCATION.c.submitted_at, literal(now, Instant)
+                ),
+                lease_owner=owner,
+                lease_until=until,
+            )
+        )
+    keys = issuer_keys(connection, {row.issuer_id for row in rows})
+    return [
+        DueRevocation(
+            certificate_id=CertificateId(row.certificate_id),
+            incident=IncidentId(row.incident_id),
+            issuer_key=keys[row.issuer_id],
+            serial=int(row.serial, 16),
+            reason=Reason(row.reason),
+            attempts=row.attempts + 1,
+        )
+        for row in rows
+    ]
+
+
+def renew_claim(
+    connection: Connection,
+    *,
+    owner: str,
+    certificates: Sequence[CertificateId],
+    until: datetime,
+) -> int:
+    """Make a claim hold longer; return how many are still this owner's."""
+    return sum(
+        rows_changed(
+            connection.execute(
+                update(REVOCATION)
+                .where(
+                    REVOCATION.c.certificate_id.in_(some),
+                    REVOCATION.c.state == RevocationState.SUBMITTED,
+                    REVOCATION.c.lease_owner == owner,
+                )
+                .values(lease_until=until)
+            )
+        )
+        for some in chunks(certificates)
+    )
+
+
+def record_answers(
+    connection: Connection, *, owner: str, outcomes: Sequence[Outcome], now: datetime
+) -> int:
+    """
+    Record what the CA said; the act belongs into the same transaction (I5).
+
+    "Revoked" is recorded whoever holds the claim by now, since it is true. Anything
+    else only while the claim is this owner's.
+
+    Args:
+        connection: The transaction.
+        owner: As in the claim.
+        outcomes: What became of claimed revocations.
+        now: When the CA answered, UTC.
+
+    Returns:
+        How many rows changed.
+
+    """
+    alike: dict[tuple[object, ...], list[CertificateId]] = defaultdict(list)
+    for outcome in outcomes:
+        alike[
+            outcome.is_revoked,
+            outcome.answer,
+            outcome.detail,
+            outcome.ca_revoked_at,
+            None if outcome.is_revoked else outcome.next_at,
+        ].append(outcome.certificate_id)
+    changed = 0
+    for (is_revoked, answer, detail, ca_revoked_at, next_at), ids in alike.items():
+        statement = update(REVOCATION).where(
+            REVOCATION.c.state == RevocationState.SUBMITTED
+        )
+        if is_revoked:
+            statement = statement.values(
+                state=RevocationState.REVOKED.value,
+                revoked_at=now,
+                ca_revoked_at=ca_revoked_at,
+                due_at=now,  # its publication is to be proven
+            )
+        else:
+            statement = statement.where(REVOCATION.c.lease_owner == owner).values(
+                due_at=next_at
+            )
+        statement = statement.values(
+            answer=answer, answer_detail=detail, lease_owner=None, lease_until=None
+        )
+        for some in chunks(ids):
+            changed += rows_changed(
+                connection.execute(
+                    statement.where(REVOCATION.c.certificate_id.in_(some))
+                )
+            )
+    return changed
+
+
+def next_due(
+    connection: Connection, *, after: datetime | None = None
+) -> datetime | None:
+    """
+    Return when something is due next: a revocation, a further attempt, a proof.
+
+    Args:
+        connection: The transaction.
+        after: Only what is due after this instant.
+
+    Returns:
+        The instant, UTC; None when everything is published.
+
+    """
+    instants = [
+        connection.execute(statement).scalar()
+        for statement in next_due_statements(after=after)
+    ]
+    return min((instant for instant in instants if instant), default=None)
+
+
+def due_statement(
+    state: RevocationState, *, due_before: datetime, limit: int
+) -> Select[int, str, int, str, int, int]:
+    """Build the query for what is due in one state, the longest due first."""
+    return (
+        select(
+            REVOCATION.c.certificate_id,
+            REVOCATION.c.incident_id,
+            REVOCATION.c.issuer_id,
+            REVOCATION.c.serial,
+            REVOCATION.c.reason,
+            REVOCATION.c.attempts,
+        )
+        .where(REVOCATION.c.state == state, REVOCATION.c.due_at <= due_before)
+        .order_by(REVOCATION.c.due_at)
+        .limit(limit)
+    )
+
+
+def next_due_statements(*, after: datetime | None) -> Iterator[Select[datetime | None]]:
+    """Build the queries for the first instant at which a row in some state is due."""
+    for state in _UNFINISHED:
+        # What a process is at work on is due again when its claim ends.
+        columns = (
+            (REVOCATION.c.due_at, REVOCATION.c.lease_until)
+            if state is RevocationState.SUBMITTED
+            else (REVOCATION.c.due_at,)
+        )
+        for column in columns:
+            statement = select(column).where(REVOCATION.c.state == state)
+            if state is RevocationState.SUBMITTED:
+                is_claimed = REVOCATION.c.lease_until.is_not(None)
+                statement = statement.where(
+                    is_claimed if column is REVOCATION.c.lease_until else ~is_claimed
+                )
+            if after is not None:
+                statement = statement.where(column > after)
+            yield statement.order_by(column).limit(1)
+
+
+def is_free(now: datetime) -> ColumnElement[bool]:
+    """No process is at work on it, or the one that was gave no sign of life."""
+    return or_(REVOCATION.c.lease_until.is_(None), REVOCATION.c.lease_until <= now)
+
+
+def issuer_keys(connection: Connection, ids: Iterable[int]) -> dict[int, str]:
+    """Return the keys of issuers by their numbers."""
+    rows = connection.execute(
+        select(ISSUER.c.id, ISSUER.c.key).where(ISSUER.c.id.in_(sorted(ids)))
+    )
+    return {row.id: row.key for row in rows}
+
+
+def chunks(ids: Sequence[CertificateId]) -> Iterator[Sequence[CertificateId]]:
+    """Split a list so that each part fits into one statement."""
+    # Databases bound the number of parameters of one statement.
+    for start in range(0, len(ids), _IN_ONE_STATEMENT):
+        yield ids[start : start + _IN_ONE_STATEMENT]
