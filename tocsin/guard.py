@@ -1,9 +1,11 @@
 """The small process that revokes what is due when everything else is down."""
 
+import argparse
 import json
 import os
 import signal
 import socket
+import sys
 import threading
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -166,6 +168,16 @@ def guard_from_settings(*, once: bool) -> bool:
     return True
 
 
+def main() -> None:
+    """Watch, or look once with ``--once``; exit code 3 when something is left undone."""
+    parser = argparse.ArgumentParser(
+        prog="python -P -m tocsin.guard", description=__doc__
+    )
+    parser.add_argument("--once", action="store_true", help="one pass, now, then end")
+    if not guard_from_settings(once=parser.parse_args().once):
+        sys.exit(3)
+
+
 def _write_heartbeat(file: Path, watch: Watch) -> None:
     text = json.dumps(
         {
@@ -189,4 +201,4 @@ def _stop_on_signals() -> threading.Event:
 
 
 if __name__ == "__main__":
-    guard_from_settings(once=False)
+    main()

@@ -139,7 +139,9 @@ def test_an_issuer_is_refused_when_key_and_certificate_are_no_pair(
     assert summarise(directory) == []
 
 
-def test_the_key_is_readable_by_its_owner_only(directory: Path, issuer_key: str) -> None:
+def test_the_key_is_readable_by_its_owner_only(
+    directory: Path, issuer_key: str
+) -> None:
     mode = key_file(directory, issuer_key).stat().st_mode
 
     assert stat.S_IMODE(mode) == 0o600
@@ -528,9 +530,7 @@ def delegated_answer(
     key = ec.generate_private_key(ec.SECP256R1())
     builder = (
         x509.CertificateBuilder()
-        .subject_name(
-            x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "OCSP")])
-        )
+        .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "OCSP")]))
         .issuer_name(signer.subject)
         .public_key(key.public_key())
         .serial_number(99)

@@ -1,10 +1,10 @@
 """The command that starts the guard."""
 
+import os
+import sys
 from typing import Annotated
 
 import typer
-
-from tocsin.guard import guard_from_settings
 
 
 def guard(
@@ -14,6 +14,7 @@ def guard(
     ] = False,
 ) -> None:
     """Revoke on time from the database alone, whatever else is down."""
-    if not guard_from_settings(once=once):
-        typer.echo("Something that was due is not done; the log says what.", err=True)
-        raise typer.Exit(3)
+    # This process becomes the guard: it needs nothing that commands bring along.
+    command = [sys.executable, "-P", "-m", "tocsin.guard", *(["--once"] * once)]
+    sys.stdout.flush()
+    os.execv(sys.executable, command)  # noqa: S606 - our own interpreter and module

@@ -11,7 +11,6 @@ from typing import IO
 
 from models.terms import SourceKind
 from tocsin.errors import BadInput
-from tocsin.intake.entries import FileNote, ParsedEntry, SetAside, without_controls
 from tocsin.intake.lists import read_json_list, read_table_list
 from tocsin.intake.pem import Piece, der_pieces, pem_pieces
 from tocsin.intake.serials import serial_of_integer
@@ -24,6 +23,7 @@ from tocsin.intake.sources import (
 )
 from tocsin.intake.tlv import parse_certificate, read_name
 from tocsin.names import canonical_key, readable_name
+from tocsin.policy.entries import FileNote, ParsedEntry, SetAside, without_controls
 
 _HEAD = 1 << 16
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")

@@ -3,7 +3,6 @@
 import re
 import zoneinfo
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
@@ -12,9 +11,14 @@ from babel.core import Locale, UnknownLocaleError
 
 from models.terms import ContactRole
 from tocsin.errors import BadInput
-from tocsin.intake.entries import FileNote, SetAside, without_controls
 from tocsin.intake.sources import Source, find_sources, whole_file
 from tocsin.intake.tables import Columns, Row, read_table
+from tocsin.policy.entries import (
+    FileNote,
+    ParsedContact,
+    SetAside,
+    without_controls,
+)
 
 T = TypeVar("T")
 
@@ -54,44 +58,6 @@ _HOST = re.compile(
     r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?"
     r"(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?)*"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParsedContact:
-    """
-    One row of the directory.
-
-    Args:
-        file: The file it came from.
-        row: The row, the header being 1.
-        subscriber: The subscriber's name; None for the CA's own staff.
-        sector: As the directory says.
-        language: A language tag such as ``zh-Hant``; empty where not said.
-        zone: An IANA time zone; empty where not said.
-        domains: Lower case, without wildcard, IDNA-encoded.
-        name: Of the person or role mailbox.
-        email: The address; None for a subscriber without one, or with an unusable one.
-        phone: As the directory says.
-        rank: 1 is the primary contact; None where the order of rows decides.
-        role: On whose side the contact stands.
-        problem: Why the contact of this row is set aside although its subscriber is
-            kept; None where all is well.
-
-    """
-
-    file: str
-    row: int
-    subscriber: str | None
-    sector: str = ""
-    language: str = ""
-    zone: str = ""
-    domains: tuple[str, ...] = ()
-    name: str = ""
-    email: str | None = None
-    phone: str = ""
-    rank: int | None = None
-    role: ContactRole = ContactRole.SUBSCRIBER
-    problem: SetAside | None = None
 
 
 def read_directory(path: Path) -> Iterator[ParsedContact | SetAside | FileNote]:

@@ -9,12 +9,12 @@ from typing import Any
 from models.terms import SourceKind
 from tocsin.errors import BadInput
 from tocsin.intake.encodings import decide_encoding
-from tocsin.intake.entries import FileNote, ParsedEntry, SetAside, without_controls
 from tocsin.intake.objects import read_objects
 from tocsin.intake.serials import is_ambiguous, parse_serial
 from tocsin.intake.sources import Source
 from tocsin.intake.tables import Columns, Header, Row, plain, read_table
 from tocsin.names import canonical_key, parse_name, readable_name
+from tocsin.policy.entries import FileNote, ParsedEntry, SetAside, without_controls
 
 CRT_SH_LIMIT = 10_000
 _SERIALS = ("serial", "serial_decimal")

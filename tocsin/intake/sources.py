@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from tocsin.intake.entries import FileNote, SetAside, without_controls
+from tocsin.policy.entries import FileNote, SetAside, without_controls
 
 # What reading a stream may raise through no fault of ours.
 UNREADABLE = (

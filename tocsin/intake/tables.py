@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from tocsin.errors import BadInput
 from tocsin.intake.encodings import decide_encoding
-from tocsin.intake.entries import FileNote, SetAside
 from tocsin.intake.sources import Source
+from tocsin.policy.entries import FileNote, SetAside
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)

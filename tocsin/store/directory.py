@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Connection, func, insert, or_, select
 
 from models.base import table
 from models.subscriber import Contact, Subscriber, SubscriberDomain
-from models.terms import ContactRole, ContactState, IncidentId
+from models.terms import ContactState, IncidentId
 from tocsin.names import subscriber_key
+from tocsin.policy.entries import ParsedContact
 from tocsin.store.session import insert_ignoring
 
 _CONTACT = table(Contact)
@@ -19,35 +20,6 @@ _SUBSCRIBER = table(Subscriber)
 # SQLite takes 32,766 values in one statement.
 _VALUES = 10_000
 _DEFAULT_LANGUAGE = "en"
-
-
-class ContactLike(Protocol):
-    """What recording needs of a row of the directory; see ``tocsin.intake.contacts``."""
-
-    @property
-    def file(self) -> str: ...
-    @property
-    def row(self) -> int: ...
-    @property
-    def subscriber(self) -> str | None: ...
-    @property
-    def sector(self) -> str: ...
-    @property
-    def language(self) -> str: ...
-    @property
-    def zone(self) -> str: ...
-    @property
-    def domains(self) -> tuple[str, ...]: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def email(self) -> str | None: ...
-    @property
-    def phone(self) -> str: ...
-    @property
-    def rank(self) -> int | None: ...
-    @property
-    def role(self) -> ContactRole: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +91,7 @@ def record_directory(
     connection: Connection,
     *,
     incident: IncidentId,
-    contacts: Sequence[ContactLike],
+    contacts: Sequence[ParsedContact],
     default_zone: str,
 ) -> DirectoryRecorded:
     """
@@ -188,7 +160,7 @@ def _insert_subscribers(connection: Connection, rows: list[dict[str, Any]]) -> N
 def _record_domains(
     connection: Connection,
     incident: IncidentId,
-    contacts: Sequence[ContactLike],
+    contacts: Sequence[ParsedContact],
     owners: Sequence[int | None],
 ) -> list[tuple[str, int, str]]:
     claims = [
@@ -219,7 +191,7 @@ def _record_domains(
 def _record_contacts(
     connection: Connection,
     incident: IncidentId,
-    contacts: Sequence[ContactLike],
+    contacts: Sequence[ParsedContact],
     owners: Sequence[int | None],
 ) -> int:
     known, ranks = _known_contacts(connection, incident, owners)

@@ -1,20 +1,10 @@
-"""Lists of certificates into a draft, batch by batch; one identity is one certificate."""
+"""A draft as a whole: what was imported, what an officer has to see of it, and taking it back."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    bindparam,
-    delete,
-    func,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, case, delete, exists, func, select
 
 from models.base import table
 from models.incident import (
@@ -25,11 +15,9 @@ from models.incident import (
     Issuer,
 )
 from models.subscriber import Contact, Subscriber, SubscriberDomain
-from models.terms import IncidentId, IncidentState, ReplacementState, SourceKind
-from tocsin.errors import Refused
-from tocsin.names import subscriber_key
-from tocsin.store.directory import add_subscribers
-from tocsin.store.session import dialect_insert, insert_ignoring
+from models.terms import ContactState, IncidentId, IncidentState
+from tocsin.errors import Broken, Refused
+from tocsin.store.entries import ACCEPTED, DUPLICATE, SET_ASIDE
 
 _BODY = table(CertificateBody)
 _CERTIFICATE = table(AffectedCertificate)
@@ -40,96 +28,122 @@ _INCIDENT = table(Incident)
 _ISSUER = table(Issuer)
 _SUBSCRIBER = table(Subscriber)
 
-# SQLite takes 32,766 values in one statement.
-_VALUES = 10_000
 
-ACCEPTED = "accepted"
-DUPLICATE = "duplicate"
-SET_ASIDE = "set-aside"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuerCount:
+    """How many certificates of the list one CA issued."""
 
-
-class EntryLike(Protocol):
-    """What recording needs of an entry; see ``tocsin.intake.entries``."""
-
-    @property
-    def file(self) -> str: ...
-    @property
-    def row(self) -> int: ...
-    @property
-    def kind(self) -> SourceKind: ...
-    @property
-    def issuer_key(self) -> str: ...
-    @property
-    def issuer_name(self) -> str: ...
-    @property
-    def serial(self) -> str: ...
-    @property
-    def claimed_by(self) -> str | None: ...
-    @property
-    def organisation(self) -> str | None: ...
-    @property
-    def subject(self) -> str: ...
-    @property
-    def dns_names(self) -> tuple[str, ...]: ...
-    @property
-    def not_before(self) -> datetime | None: ...
-    @property
-    def not_after(self) -> datetime | None: ...
-    @property
-    def sha256(self) -> str | None: ...
-    @property
-    def spki_sha256(self) -> str | None: ...
-    @property
-    def der(self) -> bytes | None: ...
-    @property
-    def finding(self) -> str | None: ...
-
-
-class SetAsideLike(Protocol):
-    """What recording needs of input that was set aside."""
-
-    @property
-    def file(self) -> str: ...
-    @property
-    def row(self) -> int: ...
-    @property
-    def field(self) -> str | None: ...
-    @property
-    def finding(self) -> str: ...
+    issuer_key: str
+    name: str
+    certificates: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
+class Overlap:
+    """How many certificates of the list a running incident has already."""
+
+    incident: IncidentId
+    title: str
+    certificates: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What was found about one entry."""
+
+    file: str
+    row: int
+    outcome: str
+    finding: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DraftFigures:
     """
-    What became of one batch; accepted and duplicates are all of it.
+    What was imported for an incident.
 
     Args:
-        accepted: Entries that contributed something: a certificate not seen before, a
-            fingerprint of its other kind, its content, or whom it belongs to.
+        entries: accepted + duplicates + set_aside (I3).
+        accepted: Entries that contributed something.
         duplicates: Entries that added nothing.
-        certificates: Certificates not seen before.
-        conflicts: Entries that contradict an earlier one; each has a finding.
+        set_aside: Entries that could not be used.
+        with_finding: Entries that were used, about which something is odd.
+        certificates: Distinct by issuer and serial.
+        precertificates_only: Of these, known by their precertificate alone.
+        already_expired: Of these, expired at the instant asked for.
+        without_subscriber: Of these, belonging to nobody known.
+        without_contact: Of these, belonging to a subscriber nobody can write to, or to
+            nobody.
+        subscribers: Subscribers with at least one certificate.
+        subscribers_without_contacts: Of these, those nobody can write to.
+        contacts: Contacts of subscribers.
+        staff: Contacts of the CA's own staff.
+        overlaps: Running incidents with the same certificates.
+        issuers: The CAs of the list; ask the backend which of them it knows.
 
     """
 
+    entries: int
     accepted: int
     duplicates: int
+    set_aside: int
+    with_finding: int
     certificates: int
-    conflicts: int
+    precertificates_only: int
+    already_expired: int
+    without_subscriber: int
+    without_contact: int
+    subscribers: int
+    subscribers_without_contacts: int
+    contacts: int
+    staff: int
+    overlaps: tuple[Overlap, ...]
+    issuers: tuple[IssuerCount, ...]
 
 
-@dataclass(slots=True)
-class _Standing:
-    """What is known of one certificate, in the database and from this batch."""
+def draft_figures(
+    connection: Connection, *, incident: IncidentId, now: datetime
+) -> DraftFigures:
+    """Count what was imported for an incident, as it stands at an instant."""
+    of_certificates = _certificate_counts(connection, incident, now)
+    reachable, unreachable = _subscriber_counts(connection, incident)
+    contacts = connection.execute(
+        select(
+            func.count(_CONTACT.c.subscriber_id).label("of_subscribers"),
+            func.count().label("all"),
+        ).where(_CONTACT.c.incident_id == incident)
+    ).one()
+    return DraftFigures(
+        **_entry_counts(connection, incident),
+        **of_certificates,
+        subscribers=reachable + unreachable,
+        subscribers_without_contacts=unreachable,
+        contacts=contacts.of_subscribers,
+        staff=contacts.all - contacts.of_subscribers,
+        overlaps=_overlaps(connection, incident),
+        issuers=_issuers(connection, incident),
+    )
 
-    id: int | None
-    detail: int
-    precertificate: str | None = None
-    certificate: str | None = None
-    claimed_by: str | None = None
-    best: EntryLike | None = None  # whose details are to be written
-    is_changed: bool = False
-    findings: list[str] = field(default_factory=list)
+
+def findings(
+    connection: Connection, *, incident: IncidentId, limit: int
+) -> tuple[Finding, ...]:
+    """List what was set aside, then what is odd about the rest, in the list's order."""
+    rows = connection.execute(
+        select(_ENTRY.c.file, _ENTRY.c.row, _ENTRY.c.outcome, _ENTRY.c.finding)
+        .where(_ENTRY.c.incident_id == incident, _ENTRY.c.finding.is_not(None))
+        .order_by(
+            case((_ENTRY.c.outcome == SET_ASIDE, 0), else_=1),
+            _ENTRY.c.file,
+            _ENTRY.c.row,
+            _ENTRY.c.id,
+        )
+        .limit(limit)
+    )
+    return tuple(
+        Finding(file=row.file, row=row.row, outcome=row.outcome, finding=row.finding)
+        for row in rows
+    )
 
 
 def clear_draft(connection: Connection, *, incident: IncidentId) -> None:
@@ -155,323 +169,114 @@ def clear_draft(connection: Connection, *, incident: IncidentId) -> None:
         connection.execute(delete(each).where(each.c.incident_id == incident))
 
 
-def record_entries(
-    connection: Connection,
-    *,
-    incident: IncidentId,
-    entries: Sequence[EntryLike],
-    default_zone: str,
-) -> Recorded:
-    """
-    Record a batch of entries, merging those that are one certificate.
-
-    A precertificate and its certificate share issuer and serial and are one; the
-    certificate's details win. Of different certificates with the same issuer and serial
-    the first is kept, and the others' entries say so.
-    """
-    issuers = _issuer_ids(
-        connection, {entry.issuer_key: entry.issuer_name for entry in entries}
-    )
-    add_subscribers(
-        connection,
-        incident=incident,
-        names=(entry.claimed_by for entry in entries if entry.claimed_by),
-        zone=default_zone,
-    )
-    identities = [(issuers[entry.issuer_key], entry.serial) for entry in entries]
-    known = _standings(connection, incident, identities)
-
-    rows: list[tuple[EntryLike, _Standing, str, str | None]] = []
-    accepted = conflicts = 0
-    for entry, identity in zip(entries, identities, strict=True):
-        standing = known.get(identity)
-        if standing is None:
-            standing = known[identity] = _Standing(id=None, detail=-1)
-        contributes, conflict = _merge(standing, entry)
-        accepted += contributes
-        conflicts += conflict is not None
-        finding = "; ".join(text for text in (entry.finding, conflict) if text)
-        outcome = ACCEPTED if contributes else DUPLICATE
-        rows.append((entry, standing, outcome, finding or None))
-
-    created = _write_certificates(connection, incident, known)
-    connection.execute(
-        insert(_ENTRY),
-        [
-            {
-                "incident_id": incident,
-                "file": entry.file,
-                "row": entry.row,
-                "kind": entry.kind.value,
-                "outcome": outcome,
-                "certificate_id": standing.id,
-                "sha256": entry.sha256,
-                "finding": finding,
-            }
-            for entry, standing, outcome, finding in rows
-        ],
-    )
-    return Recorded(
-        accepted=accepted,
-        duplicates=len(entries) - accepted,
-        certificates=created,
-        conflicts=conflicts,
-    )
-
-
-def record_set_aside(
-    connection: Connection, *, incident: IncidentId, items: Sequence[SetAsideLike]
-) -> None:
-    """Record what was not used, with its place and reason (I3)."""
-    connection.execute(
-        insert(_ENTRY),
-        [
-            {
-                "incident_id": incident,
-                "file": item.file,
-                "row": item.row,
-                "kind": None,
-                "outcome": SET_ASIDE,
-                "certificate_id": None,
-                "sha256": None,
-                "finding": f"{item.field}: {item.finding}"
-                if item.field
-                else item.finding,
-            }
-            for item in items
-        ],
-    )
-
-
-def recorded_outcomes(
-    connection: Connection, *, incident: IncidentId
-) -> dict[str, int]:
-    """Count the entries on record by what became of them."""
+def _entry_counts(connection: Connection, incident: IncidentId) -> dict[str, int]:
     rows = connection.execute(
-        select(_ENTRY.c.outcome, func.count())
+        select(_ENTRY.c.outcome, func.count(), func.count(_ENTRY.c.finding))
         .where(_ENTRY.c.incident_id == incident)
         .group_by(_ENTRY.c.outcome)
     )
-    return {row[0]: row[1] for row in rows}
-
-
-def _merge(standing: _Standing, entry: EntryLike) -> tuple[bool, str | None]:
-    """Add what an entry says; return whether it contributed, and a contradiction."""
-    contributes = False
-    contradictions: list[str] = []
-    if entry.sha256 is not None and entry.kind is not SourceKind.SERIAL:
-        is_final = entry.kind is SourceKind.CERTIFICATE
-        present = standing.certificate if is_final else standing.precertificate
-        if present is None:
-            contributes = True
-            if is_final:
-                standing.certificate = entry.sha256
-            else:
-                standing.precertificate = entry.sha256
-        elif present != entry.sha256:
-            contradictions.append(
-                f"another {entry.kind.value} has the same issuer and serial: "
-                f"SHA-256 {present} is kept, this one is noted"
-            )
-    if entry.claimed_by:
-        if standing.claimed_by is None:
-            standing.claimed_by = entry.claimed_by
-            contributes = True
-        elif subscriber_key(standing.claimed_by) != subscriber_key(entry.claimed_by):
-            contradictions.append(
-                f"claimed by two subscribers: '{standing.claimed_by}' is kept, "
-                f"'{entry.claimed_by}' is noted. Correct the list if that is wrong"
-            )
-    detail = _detail_of(entry)
-    if detail > standing.detail:
-        standing.detail = detail
-        standing.best = entry
-        contributes = True
-    standing.is_changed = standing.is_changed or contributes
-    return contributes, "; ".join(contradictions) or None
-
-
-def _detail_of(entry: EntryLike) -> int:
-    """Rank what an entry tells: 3 a certificate, 2 a precertificate, 1 names, 0 none."""
-    if entry.der is not None:
-        return 3 if entry.kind is SourceKind.CERTIFICATE else 2
-    return 1 if entry.subject or entry.organisation or entry.not_after else 0
-
-
-def _issuer_ids(connection: Connection, names: Mapping[str, str]) -> dict[str, int]:
-    ids: dict[str, int] = {}
-    for keys in _portions(sorted(names)):
-        wanted = select(_ISSUER.c.key, _ISSUER.c.id).where(_ISSUER.c.key.in_(keys))
-        found = {row.key: row.id for row in connection.execute(wanted)}
-        missing = [{"key": key, "name": names[key]} for key in keys if key not in found]
-        if missing:
-            statement = insert_ignoring(connection, _ISSUER, conflict=["key"])
-            connection.execute(statement, missing)
-            found = {row.key: row.id for row in connection.execute(wanted)}
-        ids |= found
-    return ids
-
-
-def _standings(
-    connection: Connection, incident: IncidentId, identities: Iterable[tuple[int, str]]
-) -> dict[tuple[int, str], _Standing]:
-    """Read what is on record about these certificates."""
-    columns = _CERTIFICATE.c
-    rows = _by_identity(
-        connection,
-        incident,
-        identities,
-        (
-            columns.precertificate_sha256,
-            columns.certificate_sha256,
-            columns.claimed_by,
-            columns.spki_sha256,
-            columns.subject,
-            columns.organisation,
-            columns.not_after,
-        ),
+    counts = {row[0]: (row[1], row[2]) for row in rows}
+    none = (0, 0)
+    figures = {
+        "entries": sum(count for count, _ in counts.values()),
+        "accepted": counts.get(ACCEPTED, none)[0],
+        "duplicates": counts.get(DUPLICATE, none)[0],
+        "set_aside": counts.get(SET_ASIDE, none)[0],
+    }
+    # I3
+    if figures["entries"] != sum(figures.values()) - figures["entries"]:
+        raise Broken(f"entries of {incident} do not add up: {figures}")
+    figures["with_finding"] = (
+        counts.get(ACCEPTED, none)[1] + counts.get(DUPLICATE, none)[1]
     )
-    known: dict[tuple[int, str], _Standing] = {}
-    for row in rows:
-        if row.spki_sha256 is not None:  # only a certificate itself tells that
-            detail = 3 if row.certificate_sha256 else 2
-        else:
-            detail = 1 if row.subject or row.organisation or row.not_after else 0
-        known[row.issuer_id, row.serial] = _Standing(
-            id=row.id,
-            detail=detail,
-            precertificate=row.precertificate_sha256,
-            certificate=row.certificate_sha256,
-            claimed_by=row.claimed_by,
+    return figures
+
+
+def _certificate_counts(
+    connection: Connection, incident: IncidentId, now: datetime
+) -> dict[str, int]:
+    columns = _CERTIFICATE.c
+
+    def those(condition: ColumnElement[bool]) -> ColumnElement[Any]:
+        return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
+
+    row = connection.execute(
+        select(
+            func.count().label("certificates"),
+            those(
+                columns.precertificate_sha256.is_not(None)
+                & columns.certificate_sha256.is_(None)
+            ).label("precertificates_only"),
+            those(columns.not_after < now).label("already_expired"),
+            those(columns.subscriber_id.is_(None)).label("without_subscriber"),
+            those(
+                columns.subscriber_id.is_(None) | ~_is_reachable(columns.subscriber_id)
+            ).label("without_contact"),
+        ).where(columns.incident_id == incident)
+    ).one()
+    return {name: int(value) for name, value in row._asdict().items()}
+
+
+def _subscriber_counts(connection: Connection, incident: IncidentId) -> tuple[int, int]:
+    """Count the subscribers with certificates that can be written to, and the others."""
+    row = connection.execute(
+        select(
+            func.count().label("all"),
+            func.coalesce(
+                func.sum(case((_is_reachable(_SUBSCRIBER.c.id), 1), else_=0)), 0
+            ).label("reachable"),
+        ).where(
+            _SUBSCRIBER.c.incident_id == incident,
+            exists().where(_CERTIFICATE.c.subscriber_id == _SUBSCRIBER.c.id),
         )
-    return known
+    ).one()
+    return int(row.reachable), row.all - int(row.reachable)
 
 
-def _by_identity(
-    connection: Connection,
-    incident: IncidentId,
-    identities: Iterable[tuple[int, str]],
-    columns: Sequence[ColumnElement[Any]],
-) -> Iterator[Any]:
-    serials: dict[int, set[str]] = {}
-    for issuer, serial in identities:
-        serials.setdefault(issuer, set()).add(serial)
-    # One query per issuer and portion, so that the unique index is used to its end.
-    for issuer, of_issuer in serials.items():
-        for portion in _portions(sorted(of_issuer)):
-            yield from connection.execute(
-                select(
-                    _CERTIFICATE.c.id,
-                    _CERTIFICATE.c.issuer_id,
-                    _CERTIFICATE.c.serial,
-                    *columns,
-                ).where(
-                    _CERTIFICATE.c.incident_id == incident,
-                    _CERTIFICATE.c.issuer_id == issuer,
-                    _CERTIFICATE.c.serial.in_(portion),
-                )
-            )
+def _is_reachable(subscriber: ColumnElement[Any]) -> ColumnElement[bool]:
+    return exists().where(
+        _CONTACT.c.subscriber_id == subscriber,
+        _CONTACT.c.state == ContactState.ACTIVE.value,
+    )
 
 
-def _write_certificates(
-    connection: Connection,
-    incident: IncidentId,
-    known: dict[tuple[int, str], _Standing],
-) -> int:
-    """Write what changed; return how many certificates are new."""
-    new = {key: standing for key, standing in known.items() if standing.id is None}
-    if new:
-        connection.execute(
-            insert_ignoring(
-                connection,
-                _CERTIFICATE,
-                conflict=["incident_id", "issuer_id", "serial"],
-            ),
-            [
-                {
-                    "incident_id": incident,
-                    "issuer_id": issuer,
-                    "serial": serial,
-                    "subscriber_id": None,
-                    "replacement_state": ReplacementState.AWAITING_CSR.value,
-                    **_marks(standing),
-                    **_details(standing),
-                }
-                for (issuer, serial), standing in new.items()
-            ],
+def _overlaps(connection: Connection, incident: IncidentId) -> tuple[Overlap, ...]:
+    mine = _CERTIFICATE.alias("mine")
+    theirs = _CERTIFICATE.alias("theirs")
+    rows = connection.execute(
+        select(_INCIDENT.c.id, _INCIDENT.c.title, func.count().label("certificates"))
+        .select_from(mine)
+        .join(
+            theirs,
+            (theirs.c.issuer_id == mine.c.issuer_id)
+            & (theirs.c.serial == mine.c.serial)
+            & (theirs.c.incident_id != mine.c.incident_id),
         )
-        for row in _by_identity(connection, incident, new, ()):
-            new[row.issuer_id, row.serial].id = row.id
-
-    old = [
-        standing
-        for key, standing in known.items()
-        if key not in new and standing.is_changed
-    ]
-    with_details = [standing for standing in old if standing.best is not None]
-    for standings, has_details in ((old, False), (with_details, True)):
-        if not standings:
-            continue
-        values = [
-            {"b_id": standing.id}
-            | (_details(standing) if has_details else _marks(standing))
-            for standing in standings
-        ]
-        assigned: dict[str, Any] = {name: bindparam(name) for name in values[0]}
-        del assigned["b_id"]
-        if has_details:  # what a list said stays where the certificate says nothing
-            assigned["organisation"] = func.coalesce(
-                bindparam("organisation"), _CERTIFICATE.c.organisation
-            )
-        connection.execute(
-            update(_CERTIFICATE)
-            .where(_CERTIFICATE.c.id == bindparam("b_id"))
-            .values(assigned),
-            values,
+        .join(_INCIDENT, _INCIDENT.c.id == theirs.c.incident_id)
+        .where(
+            mine.c.incident_id == incident,
+            _INCIDENT.c.state == IncidentState.RUNNING.value,
         )
-    _write_bodies(connection, [*new.values(), *with_details])
-    return len(new)
-
-
-def _write_bodies(connection: Connection, standings: Iterable[_Standing]) -> None:
-    bodies = [
-        {"certificate_id": standing.id, "der": standing.best.der}
-        for standing in standings
-        if standing.best is not None and standing.best.der is not None
-    ]
-    if bodies:
-        statement = dialect_insert(connection)(_BODY)
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["certificate_id"],
-                set_={"der": statement.excluded.der},
-            ),
-            bodies,
+        .group_by(_INCIDENT.c.id, _INCIDENT.c.title)
+        .order_by(_INCIDENT.c.id)
+    )
+    return tuple(
+        Overlap(
+            incident=IncidentId(row.id), title=row.title, certificates=row.certificates
         )
+        for row in rows
+    )
 
 
-def _marks(standing: _Standing) -> dict[str, Any]:
-    return {
-        "precertificate_sha256": standing.precertificate,
-        "certificate_sha256": standing.certificate,
-        "claimed_by": standing.claimed_by,
-    }
-
-
-def _details(standing: _Standing) -> dict[str, Any]:
-    entry = standing.best
-    if entry is None:  # a new certificate always has one
-        return {}
-    return {
-        "organisation": entry.organisation,
-        "subject": entry.subject,
-        "dns_names": list(entry.dns_names),
-        "not_before": entry.not_before,
-        "not_after": entry.not_after,
-        "spki_sha256": entry.spki_sha256,
-    }
-
-
-def _portions(values: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(values), _VALUES):
-        yield values[start : start + _VALUES]
+def _issuers(connection: Connection, incident: IncidentId) -> tuple[IssuerCount, ...]:
+    rows = connection.execute(
+        select(_ISSUER.c.key, _ISSUER.c.name, func.count().label("certificates"))
+        .join(_CERTIFICATE, _CERTIFICATE.c.issuer_id == _ISSUER.c.id)
+        .where(_CERTIFICATE.c.incident_id == incident)
+        .group_by(_ISSUER.c.id, _ISSUER.c.key, _ISSUER.c.name)
+        .order_by(func.count().desc(), _ISSUER.c.name)
+    )
+    return tuple(
+        IssuerCount(issuer_key=row.key, name=row.name, certificates=row.certificates)
+        for row in rows
+    )

@@ -62,6 +62,8 @@ def match_page(
     the certificate; else the organisation becomes a subscriber without contacts.
 
     Args:
+        connection: In a transaction that writes.
+        incident: The draft.
         after: The last identifier of the page before; None for the first.
         limit: The length of a page.
         newest: From ``newest_subscriber``.

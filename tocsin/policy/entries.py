@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from models.terms import SourceKind
+from models.terms import ContactRole, SourceKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +75,44 @@ class FileNote:
 
     file: str
     text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedContact:
+    """
+    One row of the directory.
+
+    Args:
+        file: The file it came from.
+        row: The row, the header being 1.
+        subscriber: The subscriber's name; None for the CA's own staff.
+        sector: As the directory says.
+        language: A language tag such as ``zh-Hant``; empty where not said.
+        zone: An IANA time zone; empty where not said.
+        domains: Lower case, without wildcard, IDNA-encoded.
+        name: Of the person or role mailbox.
+        email: The address; None for a subscriber without one, or with an unusable one.
+        phone: As the directory says.
+        rank: 1 is the primary contact; None where the order of rows decides.
+        role: On whose side the contact stands.
+        problem: Why the contact of this row is set aside although its subscriber is
+            kept; None where all is well.
+
+    """
+
+    file: str
+    row: int
+    subscriber: str | None
+    sector: str = ""
+    language: str = ""
+    zone: str = ""
+    domains: tuple[str, ...] = ()
+    name: str = ""
+    email: str | None = None
+    phone: str = ""
+    rank: int | None = None
+    role: ContactRole = ContactRole.SUBSCRIBER
+    problem: SetAside | None = None
 
 
 def without_controls(text: str) -> str:
