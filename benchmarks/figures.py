@@ -93,16 +93,16 @@ def table(directory: Path) -> str:
     ]
     for file in sorted(directory.glob("*.json")):
         for figure in json.loads(file.read_text("utf-8"))["figures"]:
-            beside = "–"
+            beside = "-"
             if figure["base"]:
                 beside = f"{figure['base']}: {figure['base_value']:,} {figure['unit']}"
             low, high = figure["spread"]
             ratio = (
-                "–"
+                "-"
                 if figure["ratio"] is None
-                else f"{figure['ratio']:.2f} ({low:.2f} – {high:.2f})"
+                else f"{figure['ratio']:.2f} ({low:.2f} - {high:.2f})"
             )
-            met = {True: "yes", False: "**no**", None: "–"}[figure["met"]]
+            met = {True: "yes", False: "**no**", None: "-"}[figure["met"]]
             lines.append(
                 f"| `{file.stem}`: {figure['name']} | {figure['value']:,} "
                 f"{figure['unit']} | {beside} | {ratio} | {figure['goal']} | {met} |"

@@ -2,7 +2,7 @@ import shutil
 import sqlite3
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -29,7 +29,7 @@ from tocsin.ca.issuers import (
     signing_key,
     summarise,
 )
-from tocsin.ca.proof import Wanted, prove
+from tocsin.ca.proof import ProofOfIssuer, Wanted, prove
 from tocsin.clock import SteppedClock
 from tocsin.errors import BadInput, Unavailable
 
@@ -58,7 +58,7 @@ def publication(directory: Path, clock: SteppedClock) -> EmbeddedPublication:
     return EmbeddedPublication(directory, clock=clock)
 
 
-def serials() -> Iterator[int]:
+def all_serials() -> Iterator[int]:
     """Yield serials of every shape: one octet, a set top bit, twenty octets."""
     yield from (1, 0x80, 0xFF, 0x100, 2**159 - 1, 2**152)
     yield from count(0x1000)
@@ -74,7 +74,7 @@ class TestEmbeddedCa(BackendContract):
             issuer_key = add_issuer(directory, certificate_pem=certificate, key_pem=key)
         else:
             issuer_key = create_issuer(directory, name="Test CA R1", now=LAUNCH)
-        known = serials()
+        known = all_serials()
         if request.param.startswith("ec with"):
             issued = [next(known) for _ in range(50)]
             add_issued(directory, issuer_key=issuer_key, serials=issued)
@@ -97,7 +97,7 @@ def test_the_embedded_ca_fits_the_protocols(
 
     assert backend.capabilities.name == "embedded"
     assert not backend.capabilities.checks_unknown
-    assert reader
+    assert reader is publication
 
 
 def test_an_issuer_that_exists_can_be_added_again_but_not_with_another_key(
@@ -314,8 +314,8 @@ class Altered:
     def read_crl(self, issuer_key: str) -> bytes:
         return self._crl or self._inner.read_crl(issuer_key)
 
-    def ask_ocsp(self, issuer_key: str, wanted: list[int]) -> Iterator[bytes]:
-        for found in self._inner.ask_ocsp(issuer_key, wanted):
+    def ask_ocsp(self, issuer_key: str, serials: Sequence[int]) -> Iterator[bytes]:
+        for found in self._inner.ask_ocsp(issuer_key, serials):
             yield found if self._answer is None else self._answer
 
 
@@ -332,7 +332,7 @@ def test_a_wrong_reason_is_published_and_said_when_the_ca_had_another(
 
 
 def test_it_is_not_published_when_ocsp_calls_it_good(
-    directory: Path, ca: EmbeddedCa, publication: EmbeddedPublication, issuer_key: str
+    ca: EmbeddedCa, publication: EmbeddedPublication, issuer_key: str
 ) -> None:
     (answer,) = list(publication.ask_ocsp(issuer_key, [1]))
     list(ca.revoke([request(issuer_key)]))
@@ -483,7 +483,7 @@ def request(
     )
 
 
-def proof(publication: Publication, issuer_key: str, **later: int):  # noqa: ANN201
+def proof(publication: Publication, issuer_key: str, **later: int) -> ProofOfIssuer:
     return prove(
         publication,
         issuer_key=issuer_key,

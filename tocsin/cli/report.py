@@ -11,10 +11,12 @@ from rich.markup import escape
 
 from models.terms import IncidentId
 from tocsin.clock import SystemClock
+from tocsin.log import configure_logging
 from tocsin.policy.figures import IncidentFigures
 from tocsin.settings import read_settings
+from tocsin.steps.collaborators import open_database
 from tocsin.store import audit
-from tocsin.store.session import migrate, open_engine, reading
+from tocsin.store.session import reading
 from tocsin.store.summaries import incident_summary
 
 audit_app = typer.Typer(
@@ -38,17 +40,11 @@ def report(
     from tocsin.reports.status import certificate_lines, headline  # noqa: PLC0415
     from tocsin.steps.report import write_report  # noqa: PLC0415
 
-    engine = open_engine(read_settings().database)
-    try:
-        migrate(engine)
+    configure_logging()
+    with open_database(read_settings()) as engine:
         written = write_report(
-            engine,
-            incident=IncidentId(incident),
-            directory=out,
-            clock=SystemClock(),
+            engine, incident=IncidentId(incident), directory=out, clock=SystemClock()
         )
-    finally:
-        engine.dispose()
     if as_json:
         files = [str(path) for path in written.files]
         print(_as_json({"files": files, "figures": written.figures}))
@@ -68,15 +64,10 @@ def report(
 @audit_app.command()
 def verify(incident: _Incident, *, as_json: _Json = False) -> None:
     """Prove that an incident's record is complete, unaltered, and what happened."""
-    engine = open_engine(read_settings().database)
-    try:
-        migrate(engine)
-        with reading(engine) as connection:
-            # Fails by name where there is no such incident.
-            incident_summary(connection, incident=IncidentId(incident))
-            verdict = audit.verify(connection, incident=IncidentId(incident))
-    finally:
-        engine.dispose()
+    with open_database(read_settings()) as engine, reading(engine) as connection:
+        # Fails by name where there is no such incident.
+        incident_summary(connection, incident=IncidentId(incident))
+        verdict = audit.verify(connection, incident=IncidentId(incident))
     if as_json:
         print(_as_json({"intact": verdict.is_intact, **dataclasses.asdict(verdict)}))
     else:

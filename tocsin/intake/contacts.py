@@ -118,8 +118,8 @@ def _read(source: Source) -> Iterator[ParsedContact | SetAside | FileNote]:
             raise BadInput("empty: nothing to read in it.", file=source.label)
     rows = 0
     for item in read_table(source, _COLUMNS):
+        rows += isinstance(item, Row | SetAside)
         if isinstance(item, Row):
-            rows += 1
             yield _contact(source.label, item)
         elif isinstance(item, SetAside | FileNote):
             yield item

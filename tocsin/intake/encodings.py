@@ -83,10 +83,9 @@ def _declared(head: bytes) -> str | None:
         return "utf-8-sig"
     if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         return "utf-16"
-    if head[1::2].count(0) > _SHOWN_BY_NULS * len(head) / 2:
-        return "utf-16-le"
-    if head[::2].count(0) > _SHOWN_BY_NULS * len(head) / 2:
-        return "utf-16-be"
+    high, low = head[::2].count(0), head[1::2].count(0)
+    if max(high, low) > _SHOWN_BY_NULS * len(head) / 2 and not min(high, low):
+        return "utf-16-le" if low else "utf-16-be"
     return None
 
 

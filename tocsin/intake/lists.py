@@ -96,7 +96,10 @@ def read_table_list(source: Source) -> Iterator[ParsedEntry | SetAside | FileNot
                     yield _entry(source.label, item, remarks)
                 case Header():
                     remarks.hex_is_said = "serial hex" in item.plain
-                case SetAside() | FileNote():
+                case SetAside():
+                    remarks.rows += 1
+                    yield item
+                case FileNote():
                     yield item
     except BadInput as error:
         if "crt sh id" in error.message:

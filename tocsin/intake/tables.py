@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tocsin.errors import BadInput
 from tocsin.intake.encodings import decide_encoding
 from tocsin.intake.sources import Source
-from tocsin.policy.entries import FileNote, SetAside
+from tocsin.policy.entries import FileNote, SetAside, without_controls
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)
@@ -159,7 +159,9 @@ def _wrong_header(
     lacking = ", ".join(
         " or ".join(columns.aliases[name][0] for name in group) for group in missing
     )
-    found = ", ".join(cell[:40] or "(empty)" for cell in header.plain[:_MOST_LISTED])
+    found = ", ".join(
+        without_controls(cell)[:40] or "(empty)" for cell in header.plain[:_MOST_LISTED]
+    )
     return (
         f"wrong header, so none of its {lines} lines was read. Wanted: {wanted}; "
         f"missing: {lacking}; found: {found or 'nothing'}."
@@ -175,7 +177,7 @@ def _unused(header: Header) -> str:
     ]
     if not unused:
         return ""
-    listed = ", ".join(cell[:40] for cell in unused[:_MOST_LISTED])
+    listed = ", ".join(without_controls(cell)[:40] for cell in unused[:_MOST_LISTED])
     return f"; columns not used: {listed}"
 
 

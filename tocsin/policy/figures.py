@@ -87,8 +87,8 @@ class IncidentFigures:
         summary: Which incident.
         as_of: When it was counted, UTC.
         entries: Entries of the lists that came in.
-        accepted: Entries that named a certificate first.
-        duplicates: Entries that named one again.
+        accepted: Entries that contributed something new of a certificate.
+        duplicates: Entries that added nothing.
         set_aside: Entries that were not used, each with its reason on record.
         certificates: Affected certificates.
         unclaimed: Of those, how many no subscriber is known for.
@@ -103,9 +103,9 @@ class IncidentFigures:
         first_revoked_at: When the CA first answered, UTC.
         last_published_at: When the latest publication was seen, UTC.
         problems: Not yet revoked and the CA's last answer was not a good one, by it.
-        subscribers: Organisations that hold them, or are in the directory.
-        subscribers_acknowledged: Somebody there has answered in any way.
-        contacts: The subscribers' contacts by state.
+        subscribers: Organisations that hold at least one of them.
+        subscribers_acknowledged: Of those, where somebody has answered in any way.
+        contacts: The contacts of those subscribers, by state.
         notices: Notices by kind and state; zeros are left out.
         possibly_repeated: Sendings whose end nobody saw, sent again.
         replies: Replies that were not taken back, by kind.

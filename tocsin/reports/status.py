@@ -60,8 +60,8 @@ class StatusContext:
         last_published: When the latest publication was seen.
         problems: Answers of the CA that leave certificates unrevoked.
         entries: Entries that came in: the sum of the next three.
-        accepted: Named a certificate first.
-        duplicates: Named one again.
+        accepted: Contributed something new of a certificate.
+        duplicates: Added nothing.
         set_aside: Not used.
         replacement: By replacement state; they sum to ``total``.
         subscribers: How many.

@@ -193,13 +193,14 @@ def _import_directory(
     tally: _Tally,
 ) -> None:
     figures = tally.figures
-    for batch in _batches(read_directory(directory), tally):
+    batches: Iterator[list[ParsedContact | SetAside]] = _batches(
+        read_directory(directory), tally
+    )
+    for batch in batches:
         figures["directory_rows"] += len(batch)
         contacts = [item for item in batch if isinstance(item, ParsedContact)]
-        problems = [
-            item if isinstance(item, SetAside) else item.problem for item in batch
-        ]
-        for problem in problems:
+        for item in batch:
+            problem = item if isinstance(item, SetAside) else item.problem
             if problem is not None:
                 figures["contacts_set_aside"] += 1
                 tally.problem(problem)

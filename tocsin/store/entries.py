@@ -80,7 +80,7 @@ def record_entries(
     the first is kept, and the others' entries say so.
     """
     issuers = _issuer_ids(
-        connection, {entry.issuer_key: entry.issuer_name for entry in entries}
+        connection, {entry.issuer_key: entry.issuer_name for entry in reversed(entries)}
     )
     add_subscribers(
         connection,

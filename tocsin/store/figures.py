@@ -11,6 +11,7 @@ from sqlalchemy import (
     Table,
     case,
     distinct,
+    exists,
     func,
     select,
 )
@@ -152,13 +153,17 @@ def incident_figures(
                 _REVOCATION.c.answer.not_in(_GOOD_ANSWERS),
             ),
             subscribers=_count(
-                connection, _SUBSCRIBER, _SUBSCRIBER.c.incident_id == incident
+                connection,
+                _SUBSCRIBER,
+                _SUBSCRIBER.c.incident_id == incident,
+                _holds(_SUBSCRIBER.c.id),
             ),
             subscribers_acknowledged=_count(
                 connection,
                 _SUBSCRIBER,
                 _SUBSCRIBER.c.incident_id == incident,
                 _SUBSCRIBER.c.acknowledged_at.is_not(None),
+                _holds(_SUBSCRIBER.c.id),
             ),
             contacts=_complete(
                 ContactState,
@@ -167,6 +172,7 @@ def incident_figures(
                     _CONTACT.c.state,
                     _CONTACT.c.incident_id == incident,
                     _CONTACT.c.role == ContactRole.SUBSCRIBER.value,
+                    _holds(_CONTACT.c.subscriber_id),
                 ),
             ),
             notices=_notices(connection, incident),
@@ -327,6 +333,11 @@ def _csrs(connection: Connection, incident: IncidentId) -> Any:
         .join(_CERTIFICATE, _CERTIFICATE.c.id == _CSR.c.certificate_id)
         .where(_CERTIFICATE.c.incident_id == incident)
     ).one()
+
+
+def _holds(subscriber: ColumnElement[int]) -> ColumnElement[bool]:
+    """Whether a subscriber is concerned: a directory names all, an incident some."""
+    return exists().where(_CERTIFICATE.c.subscriber_id == subscriber)
 
 
 def _count(

@@ -325,6 +325,49 @@ def certificates_of(
     )
 
 
+def reply_of(
+    connection: Connection,
+    *,
+    incident: IncidentId,
+    subscriber: SubscriberId,
+    reply: ReplyId,
+) -> ReplyView | None:
+    """Read one reply of this subscriber; None where it is not theirs."""
+    row = connection.execute(
+        select(REPLY, CONTACT.c.name.label("contact_name"))
+        .join(CONTACT, CONTACT.c.id == REPLY.c.contact_id)
+        .where(
+            REPLY.c.id == reply,
+            REPLY.c.incident_id == incident,
+            REPLY.c.subscriber_id == subscriber,
+        )
+    ).first()
+    return _reply(row) if row else None
+
+
+def selected_certificates(
+    connection: Connection,
+    *,
+    incident: IncidentId,
+    subscriber: SubscriberId,
+    selection: Selection,
+) -> tuple[CertificateId, ...]:
+    """Read the keys of all certificates of a selection, whatever page they are on."""
+    return tuple(
+        CertificateId(key)
+        for key in connection.execute(
+            select(CERT.c.id)
+            .select_from(CERT.outerjoin(REVOCATION, _same_certificate()))
+            .where(
+                CERT.c.subscriber_id == subscriber,
+                CERT.c.incident_id == incident,
+                _condition(selection),
+            )
+            .order_by(CERT.c.id)
+        ).scalars()
+    )
+
+
 def _same_certificate() -> ColumnElement[bool]:
     return REVOCATION.c.certificate_id == CERT.c.id
 

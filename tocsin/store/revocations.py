@@ -94,7 +94,9 @@ def schedule(
     added = connection.execute(
         insert_ignoring(
             connection, REVOCATION, conflict=["certificate_id"]
-        ).from_select(list(columns), chosen)
+        ).from_select(list(columns), chosen),
+        # SQLAlchemy forgets how many rows an INSERT added on PostgreSQL unless asked.
+        execution_options={"preserve_rowcount": True},
     )
     return rows_changed(added)
 

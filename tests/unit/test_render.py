@@ -1,0 +1,169 @@
+"""What people read: complete, in one language at least, safe whatever a name holds."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.terms import NoticeKind
+from tocsin.errors import Broken
+from tocsin.mail.render import (
+    CertificateLine,
+    NoticeContext,
+    Rendered,
+    TemplateSet,
+    check_templates,
+    instant,
+    render_notice,
+    sample_contexts,
+)
+from tocsin.mail.skeleton import assemble, certificate_list
+
+TEMPLATES = TemplateSet.from_files()
+AT = datetime(2026, 3, 7, 3, 0, tzinfo=UTC)
+
+
+def a_context() -> NoticeContext:
+    context = sample_contexts(NoticeKind.INITIAL)["98 certificates"]
+    assert isinstance(context, NoticeContext)
+    return context
+
+
+def a_message(rendered: Rendered, **changes: str) -> EmailMessage:
+    content = assemble(
+        rendered,
+        sender_name="Example CA",
+        sender_address="certificates@ca.example",
+        recipient_name=changes.get("recipient_name", "Chan Tai Man"),
+        recipient_address="admin@clinic.example",
+        message_id="<1@ca.example>",
+        references="<0@ca.example>",
+        date=AT,
+    )
+    return message_from_bytes(content, _class=EmailMessage, policy=policy.default)
+
+
+def test_shipped_templates_say_what_a_reader_needs() -> None:
+    assert list(check_templates(TEMPLATES)) == []
+
+
+def _with_a_slip(text: str) -> str:
+    block = "{% block content %}"
+    return text.replace(block, block + "{{ contcat_name }}") + "{{ contcat_name }}"
+
+
+@pytest.mark.parametrize("kind", list(NoticeKind))
+@pytest.mark.parametrize(
+    ("part", "break_it", "complaint"),
+    [
+        ("body.txt", _with_a_slip, "contcat_name"),
+        ("body.html", lambda text: text + "{% if %}", "Expected an expression"),
+        ("body.txt", lambda _: "Soon.", "the revocation's instant is not in body.txt"),
+        ("subject.txt", lambda _: " ", "the subject is empty"),
+    ],
+)
+def test_broken_template_is_found_before_the_first_mail(
+    kind: NoticeKind, part: str, break_it: Callable[[str], str], complaint: str
+) -> None:
+    sources = TEMPLATES.sources()
+    path = f"en/{kind}/{part}"
+    broken = TemplateSet.from_sources(sources | {path: break_it(sources[path])})
+
+    found = list(check_templates(broken))
+
+    assert any(complaint in finding and f"en/{kind}" in finding for finding in found)
+
+
+def test_i7_frozen_templates_render_the_same_when_the_files_change_later() -> None:
+    frozen = TemplateSet.from_sources(TEMPLATES.sources())
+
+    assert render_notice(
+        frozen, kind=NoticeKind.FINAL, language="en", context=a_context()
+    ) == render_notice(
+        TEMPLATES, kind=NoticeKind.FINAL, language="en", context=a_context()
+    )
+
+
+def test_english_is_used_when_a_language_has_no_templates() -> None:
+    rendered = render_notice(
+        TEMPLATES, kind=NoticeKind.INITIAL, language="zh-Hant", context=a_context()
+    )
+
+    assert "will be REVOKED" in rendered.text
+
+
+def test_error_names_the_field_when_a_template_uses_what_is_not_there() -> None:
+    sources = TEMPLATES.sources()
+    sources["en/initial/body.txt"] = "{{ secret }}"
+
+    with pytest.raises(Broken, match="secret"):
+        render_notice(
+            TemplateSet.from_sources(sources),
+            kind=NoticeKind.INITIAL,
+            language="en",
+            context=a_context(),
+        )
+
+
+def test_instant_is_shown_in_the_readers_zone_and_in_utc() -> None:
+    shown = instant(AT, "Asia/Hong_Kong", "en")
+
+    assert shown.local == "Saturday 7 March 2026, 11:00 HKT"
+    assert shown.utc == "Saturday 7 March, 03:00 UTC"
+
+
+def test_markup_in_a_name_stays_text_in_html() -> None:
+    context = replace(a_context(), subscriber="<script>alert(1)</script>")
+
+    html = render_notice(
+        TEMPLATES, kind=NoticeKind.INITIAL, language="en", context=context
+    ).html
+
+    assert "<script>" not in html
+
+
+@given(st.text(max_size=60), st.text(max_size=200))
+def test_message_reads_back_as_it_was_written_whatever_people_are_called(
+    name: str, subject: str
+) -> None:
+    name, subject = (
+        "".join(c for c in text if c.isprintable()) for text in (name, subject)
+    )
+    rendered = Rendered(subject=subject, text="Grüße, 陳大文\n", html="<p>陳</p>\n")
+
+    message = a_message(rendered, recipient_name=name)
+
+    assert [str(part.get_content_type()) for part in message.walk()][1:] == [
+        "text/plain",
+        "text/html",
+    ]
+    body = message.get_body(("plain",))
+    assert isinstance(body, EmailMessage)
+    assert body.get_content() == rendered.text
+    assert " ".join(str(message["subject"]).split()) == " ".join(subject.split())
+    assert [a.addr_spec for a in message["to"].addresses] == ["admin@clinic.example"]
+
+
+@given(st.sampled_from(["\r\n", "\n", "\r", "\x0b", "\u2028"]))
+def test_line_break_in_a_name_or_subject_adds_no_header(line_break: str) -> None:
+    attack = f"Chan{line_break}Bcc: everybody@clinic.example"
+    rendered = Rendered(subject=attack, text="x", html="x")
+
+    message = a_message(rendered, recipient_name=attack)
+
+    assert message["bcc"] is None
+    assert len(message["to"].addresses) == 1
+
+
+def test_certificate_list_computes_nothing_when_a_spreadsheet_opens_it() -> None:
+    content = certificate_list(
+        [CertificateLine(name="=cmd()", serial="0123e5", not_after="2026-12-31")]
+    )
+
+    assert content.startswith(b"\xef\xbb\xbf")
+    assert content.splitlines()[1] == b"'=cmd(),01:23:e5,2026-12-31"

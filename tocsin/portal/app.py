@@ -1,0 +1,194 @@
+"""The portal as an application: routes, limits, headers, and the server that runs it."""
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+import uvicorn
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import PlainTextResponse, Response
+from sqlalchemy import Engine
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tocsin.clock import Clock, SystemClock
+from tocsin.links import Links, read_secrets
+from tocsin.log import configure_logging
+from tocsin.portal.desk import DeadLink, Desk, PortalConfig
+from tocsin.portal.pages import subscriber_routes
+from tocsin.portal.render import Pages
+from tocsin.settings import Settings, read_settings
+from tocsin.store.session import migrate, open_engine
+
+log = structlog.get_logger()
+
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src data:;"
+    " form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "X-Robots-Tag": "noindex, nofollow",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+_NO_STORE = "no-store"
+_A_DAY = "public, max-age=86400"
+_FORM_OVERHEAD = 262_144  # octets of a form beside its files: hidden fields, headers
+_ENLARGED = 2  # a DER file grows by a third when the check page carries it as PEM
+
+_READ = ["GET", "HEAD"]
+_NOT_FOUND = 404
+_NOT_ALLOWED = 405
+_TOO_LARGE = 413
+_OUR_FAULT = 500
+
+
+def create_app(
+    engine: Engine, links: Links, config: PortalConfig, clock: Clock
+) -> FastAPI:
+    """
+    Build the portal.
+
+    Args:
+        engine: The database; it is only read by GET and HEAD (I6).
+        links: Reads the tokens of links.
+        config: What it says and allows.
+        clock: Tells now.
+
+    """
+    desk = Desk(engine=engine, links=links, config=config, clock=clock, pages=Pages())
+    # No documentation pages and no schema: they would tell what there is to try.
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app.state.desk = desk
+    app.include_router(subscriber_routes())
+    app.add_api_route("/healthz", _healthy, methods=_READ)
+    app.add_api_route("/static/portal.css", _stylesheet, methods=_READ)
+    app.add_exception_handler(DeadLink, _dead_link)
+    app.add_exception_handler(StarletteHTTPException, _http_error)
+    app.add_exception_handler(Exception, _our_fault)
+    app.middleware("http")(_with_headers)
+    app.add_middleware(
+        _LimitedBody, limit=_ENLARGED * config.max_upload_bytes + _FORM_OVERHEAD
+    )
+    return app
+
+
+def portal_config(settings: Settings) -> PortalConfig:
+    """Take from the settings what the portal needs."""
+    return PortalConfig(
+        ca_name=settings.ca_name,
+        ca_phone=settings.ca_phone,
+        ca_site=settings.ca_site,
+        grace_within=settings.grace_within,
+        max_upload_bytes=settings.max_upload_bytes,
+    )
+
+
+def serve(settings: Settings | None = None) -> None:
+    """Serve until told to stop."""
+    configure_logging()
+    settings = settings or read_settings()
+    engine = open_engine(settings.database)
+    try:
+        migrate(engine)
+        app = create_app(
+            engine,
+            Links(read_secrets(settings.link_secrets)),
+            portal_config(settings),
+            SystemClock(),
+        )
+        log.info("Portal starts", host=settings.portal_host, port=settings.portal_port)
+        uvicorn.run(
+            app,
+            host=settings.portal_host,
+            port=settings.portal_port,
+            access_log=False,  # addresses of pages are keys to them
+            server_header=False,
+            log_level="warning",
+        )
+    finally:
+        engine.dispose()
+
+
+async def _healthy() -> Response:
+    return PlainTextResponse("ok\n")
+
+
+async def _stylesheet(request: Request) -> Response:
+    desk: Desk = request.app.state.desk
+    return Response(
+        desk.pages.stylesheet, media_type="text/css", headers={"Cache-Control": _A_DAY}
+    )
+
+
+async def _with_headers(
+    request: Request, call_next: Callable[[Request], Awaitable[Response]]
+) -> Response:
+    response = await call_next(request)
+    for name, value in _HEADERS.items():
+        response.headers[name] = value
+    response.headers.setdefault("Cache-Control", _NO_STORE)
+    return response
+
+
+def _dead_link(request: Request, _error: Exception) -> Response:
+    """Answer the same, whatever is wrong with the link."""
+    return _plain_page(request, "dead", status=_NOT_FOUND)
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else _NOT_FOUND
+    if isinstance(error, StarletteHTTPException):
+        status = error.status_code
+    if status in (_NOT_FOUND, _NOT_ALLOWED):
+        return _dead_link(request, error)
+    return _plain_page(
+        request, "too-large" if status == _TOO_LARGE else "unreadable", status=status
+    )
+
+
+def _our_fault(request: Request, _error: Exception) -> Response:
+    response = _plain_page(request, "fault", status=_OUR_FAULT)
+    # This one is made outside the middleware that sets them.
+    response.headers.update(_HEADERS | {"Cache-Control": _NO_STORE})
+    return response
+
+
+def _plain_page(request: Request, name: str, *, status: int) -> Response:
+    """Render a page about nobody."""
+    desk: Desk = request.app.state.desk
+    return desk.pages.render(
+        name,
+        {"config": desk.config, "problems": ()},
+        now=desk.clock.now(),
+        status=status,
+    )
+
+
+class _LimitedBody:
+    """Stops reading a request that is larger than any we take."""
+
+    def __init__(self, app: ASGIApp, *, limit: int) -> None:
+        self._app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        taken = 0
+
+        async def limited() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > self._limit:
+                raise HTTPException(_TOO_LARGE)
+            return message
+
+        await self._app(scope, limited, send)
+
+
+if __name__ == "__main__":
+    serve()

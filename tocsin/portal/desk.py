@@ -1,0 +1,211 @@
+"""What every page needs: who came, through which link, and what they may see."""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from functools import lru_cache
+
+from sqlalchemy import Engine
+
+from models.terms import CertificateId, Circumstance, IncidentState, ReplyId
+from tocsin.clock import Clock
+from tocsin.errors import Refused
+from tocsin.links import SUBSCRIBER, LinkClaims, Links
+from tocsin.policy.rules import Rule, parse_rule_pack, shipped_rule_pack
+from tocsin.portal.render import Pages
+from tocsin.steps.replies import ReplyAct
+from tocsin.store import pages, replies
+from tocsin.store.pages import CertificateView, ReplyView, Selection, SubscriberView
+from tocsin.store.session import reading
+
+_FORM_WITHIN = timedelta(hours=12)
+"""How long a page with a form can lie open; a link lives longer."""
+
+
+class DeadLink(Exception):  # noqa: N818 - named for what it is
+    """The link is forged, expired, revoked or not ours: nobody is told which."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortalConfig:
+    """
+    What the portal says and allows.
+
+    Args:
+        ca_name: How the CA signs.
+        ca_phone: Whom a subscriber calls.
+        ca_site: The CA's own site, written out.
+        grace_within: How long an act can be undone that brings revocation forward.
+        max_upload_bytes: Largest upload, in all its files.
+
+    """
+
+    ca_name: str
+    ca_phone: str
+    ca_site: str
+    grace_within: timedelta
+    max_upload_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """One request through a link that works."""
+
+    token: str
+    claims: LinkClaims
+    view: SubscriberView
+
+    @property
+    def base(self) -> str:
+        """The address of the subscriber's page, without the host."""
+        return f"/s/{self.token}"
+
+    @property
+    def rule(self) -> Rule:
+        """The rule behind the deadline, as frozen at launch."""
+        return _rule(self.view.rule_pack, self.view.circumstance)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """
+    The portal's collaborators.
+
+    Args:
+        engine: The database.
+        links: Reads the links' tokens, signs forms.
+        config: What it says and allows.
+        clock: Tells now.
+        pages: Renders.
+
+    """
+
+    engine: Engine
+    links: Links
+    config: PortalConfig
+    clock: Clock
+    pages: Pages
+
+    def open(
+        self, token: str, *, page: int = 1, selection: Selection = Selection.ALL
+    ) -> Visit:
+        """
+        Let somebody in by their link.
+
+        Raises:
+            DeadLink: It does not work (any more).
+
+        """
+        now = self.clock.now()
+        try:
+            claims = self.links.read(token, purpose=SUBSCRIBER, now=now)
+        except Refused:
+            raise DeadLink from None
+        with reading(self.engine) as connection:
+            if not replies.contact_is_current(connection, claims=claims):
+                raise DeadLink
+            view = pages.subscriber_view(
+                connection,
+                incident=claims.incident,
+                subscriber=claims.subscriber,
+                now=now,
+                page=page,
+                selection=selection,
+            )
+        if view is None or view.state is IncidentState.DRAFT:
+            raise DeadLink
+        return Visit(token=token, claims=claims, view=view)
+
+    def certificates(
+        self, visit: Visit, certificates: Sequence[CertificateId]
+    ) -> tuple[CertificateView, ...]:
+        """Read those of the certificates that are the visitor's."""
+        with reading(self.engine) as connection:
+            return pages.certificates_of(
+                connection,
+                incident=visit.claims.incident,
+                subscriber=visit.claims.subscriber,
+                certificates=certificates,
+            )
+
+    def every(self, visit: Visit, selection: Selection) -> tuple[CertificateId, ...]:
+        """Read the keys of all certificates of a selection, on whichever page."""
+        with reading(self.engine) as connection:
+            return pages.selected_certificates(
+                connection,
+                incident=visit.claims.incident,
+                subscriber=visit.claims.subscriber,
+                selection=selection,
+            )
+
+    def reply(self, visit: Visit, reply: ReplyId) -> ReplyView | None:
+        """Return one of the visitor's replies; None where it is not theirs."""
+        with reading(self.engine) as connection:
+            return pages.reply_of(
+                connection,
+                incident=visit.claims.incident,
+                subscriber=visit.claims.subscriber,
+                reply=reply,
+            )
+
+    def reply_of_form(self, visit: Visit, nonce: str) -> ReplyId | None:
+        """Return the reply that a form has made before."""
+        with reading(self.engine) as connection:
+            known = replies.reply_with_nonce(
+                connection,
+                subscriber=visit.claims.subscriber,
+                nonce=_filed_under(nonce),
+            )
+        return known.reply if known else None
+
+    def sign_form(self, visit: Visit, act: ReplyAct) -> str:
+        """
+        Return the nonce of a check page.
+
+        It is good for this act by this contact only: what was shown is what is done.
+        """
+        return self.links.sign(
+            LinkClaims(
+                incident=visit.claims.incident,
+                subscriber=visit.claims.subscriber,
+                contact=visit.claims.contact,
+                purpose=_purpose(act),
+                generation=secrets.randbits(62),
+                expires_at=self.clock.now() + _FORM_WITHIN,
+            )
+        )
+
+    def read_form(self, visit: Visit, act: ReplyAct, nonce: str) -> str | None:
+        """Return what the reply is filed under; None where the check page was not this."""
+        try:
+            claims = self.links.read(nonce, purpose=_purpose(act), now=self.clock.now())
+        except Refused:
+            return None
+        is_theirs = (
+            claims.incident == visit.claims.incident
+            and claims.subscriber == visit.claims.subscriber
+            and claims.contact == visit.claims.contact
+        )
+        return _filed_under(nonce) if is_theirs else None
+
+    def context(self, visit: Visit, **more: object) -> Mapping[str, object]:
+        """Return what every template gets."""
+        return {"visit": visit, "view": visit.view, "config": self.config} | more
+
+
+def _filed_under(nonce: str) -> str:
+    return hashlib.sha256(nonce.encode()).hexdigest()
+
+
+def _purpose(act: ReplyAct) -> str:
+    content = json.dumps([type(act).__name__, asdict(act)], sort_keys=True)
+    return "form:" + hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+@lru_cache(maxsize=32)
+def _rule(rule_pack: str, circumstance: Circumstance) -> Rule:
+    pack = parse_rule_pack(rule_pack) if rule_pack else shipped_rule_pack()
+    return pack.rule(circumstance)

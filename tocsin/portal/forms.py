@@ -1,0 +1,395 @@
+"""From what a form sent to an act, or to the problems that its sender can mend."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+from fastapi import HTTPException, Request
+from starlette.datastructures import UploadFile
+
+from models.terms import CertificateId, ContactId
+from tocsin.errors import BadInput
+from tocsin.intake.contacts import parse_address
+from tocsin.intake.csr import CsrCheck, Finding, FindingCode
+from tocsin.intake.csr_files import read_csrs
+from tocsin.portal.desk import Desk, Visit
+from tocsin.steps.replies import (
+    Acknowledge,
+    AcknowledgeChoice,
+    ChangeContact,
+    CsrFor,
+    ReplyAct,
+    ReportNoLongerRequired,
+    ReportReplaced,
+    SubmitCsrs,
+    preview_csrs,
+)
+from tocsin.store.pages import CertificateView, Selection
+
+_MOST_FIELDS = 2_000
+_MOST_FILES = 500
+_LONGEST_NAME = 200
+_LONGEST_PHONE = 40
+_PHONE_CHARACTERS = frozenset("+-0123456789 ()./x")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """What a browser sent."""
+
+    fields: Mapping[str, Sequence[str]]
+    files: Sequence[tuple[str, bytes]]
+
+    def one(self, name: str) -> str:
+        """Return a field's first value, without blanks around it."""
+        values = self.fields.get(name, ())
+        return values[0].strip() if values else ""
+
+    def every(self, name: str) -> Sequence[str]:
+        """Return all values of a field."""
+        return self.fields.get(name, ())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """
+    What the sender can mend.
+
+    Args:
+        field: The id of the field on the page.
+        message: What to do.
+
+    """
+
+    field: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedCsr:
+    """
+    One CSR as the check page shows it.
+
+    Args:
+        file: Where it came from.
+        check: What was found.
+        certificates: Which it is for.
+
+    """
+
+    file: str
+    check: CsrCheck
+    certificates: tuple[CertificateView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parsed:
+    """
+    What a form came to.
+
+    Args:
+        act: What would be done; None where something must be mended first.
+        problems: What.
+        values: What was entered, to show it again.
+        shown: What the check page shows.
+        carried: Hidden fields with which the check page sends it again.
+
+    """
+
+    act: ReplyAct | None = None
+    problems: tuple[Problem, ...] = ()
+    values: Mapping[str, object] = field(default_factory=dict)
+    shown: Mapping[str, object] = field(default_factory=dict)
+    carried: Sequence[tuple[str, str]] = ()
+
+
+Parser = Callable[[Desk, Visit, Submitted], Parsed]
+
+
+async def read_submitted(request: Request) -> Submitted:
+    """Read a form, within its limits."""
+    desk = cast("Desk", request.app.state.desk)
+    fields: dict[str, list[str]] = {}
+    files: list[tuple[str, bytes]] = []
+    async with request.form(
+        max_files=_MOST_FILES,
+        max_fields=_MOST_FIELDS,
+        max_part_size=desk.config.max_upload_bytes,
+    ) as form:
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                data = await value.read()
+                if data or value.filename:
+                    files.append((value.filename or "file", data))
+            else:
+                fields.setdefault(name, []).append(value)
+    size = sum(len(data) for _, data in files)
+    if size > desk.config.max_upload_bytes:
+        raise HTTPException(413)
+    return Submitted(fields=fields, files=files)
+
+
+def parse_acknowledge(_desk: Desk, _visit: Visit, form: Submitted) -> Parsed:
+    """Read who will act."""
+    given = form.one("choice")
+    values = {"choice": given}
+    try:
+        choice = AcknowledgeChoice(given)
+    except ValueError:
+        return Parsed(
+            problems=(Problem(field="choice", message="Say who will act."),),
+            values=values,
+        )
+    return Parsed(
+        act=Acknowledge(choice=choice), values=values, carried=[("choice", given)]
+    )
+
+
+def parse_replaced(desk: Desk, visit: Visit, form: Submitted) -> Parsed:
+    """Read which certificates were replaced."""
+    return _parse_certificates(
+        desk, visit, form, lambda keys: ReportReplaced(certificates=keys)
+    )
+
+
+def parse_no_longer_required(desk: Desk, visit: Visit, form: Submitted) -> Parsed:
+    """Read which certificates are no longer required."""
+    return _parse_certificates(
+        desk, visit, form, lambda keys: ReportNoLongerRequired(certificates=keys)
+    )
+
+
+def _parse_certificates(
+    desk: Desk,
+    visit: Visit,
+    form: Submitted,
+    act: Callable[[tuple[CertificateId, ...]], ReplyAct],
+) -> Parsed:
+    takes_all = form.one("all") == "1"
+    pending = visit.view.pending
+    keys = _keys(form.every("certificate"))
+    if takes_all:
+        keys = frozenset(desk.every(visit, Selection.REVOCABLE_EARLY)) - set(pending)
+    values = {"certificate": keys if not takes_all else frozenset(), "all": takes_all}
+    if not keys:
+        return _certificate_problem("Tick the certificates that this is about.", values)
+    certificates = desk.certificates(visit, sorted(keys))
+    if len(certificates) != len(keys):
+        return _certificate_problem(
+            "One of the certificates is not on this page. Tick them again.", values
+        )
+    late = [
+        certificate.title
+        for certificate in certificates
+        if not certificate.can_be_revoked_early or certificate.certificate in pending
+    ]
+    if late:
+        return _certificate_problem(
+            f"{late[0]} was revoked or reported meanwhile. Tick the others again.",
+            values,
+        )
+    carried = [("certificate", str(key)) for key in sorted(keys)]
+    return Parsed(
+        act=act(tuple(sorted(keys))),
+        values=values,
+        shown={"certificates": certificates},
+        carried=[("all", "1")] if takes_all else carried,
+    )
+
+
+def _certificate_problem(message: str, values: Mapping[str, object]) -> Parsed:
+    return Parsed(
+        problems=(Problem(field="certificate", message=message),), values=values
+    )
+
+
+def _keys(texts: Sequence[str]) -> frozenset[CertificateId]:
+    """Read identifiers; what is none becomes one that nobody has."""
+    return frozenset(
+        CertificateId(int(text)) if _is_key(text) else CertificateId(0)
+        for text in texts
+    )
+
+
+def _is_key(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 18  # noqa: PLR2004 - BIGINT
+
+
+def parse_csrs(desk: Desk, visit: Visit, form: Submitted) -> Parsed:
+    """Read CSRs from files and text, and match them to certificates."""
+    pasted = [text for text in form.every("csr") if text.strip()]
+    uploads = [
+        *form.files,
+        *(
+            ("your text" if len(pasted) == 1 else f"CSR {number}", text.encode())
+            for number, text in enumerate(pasted, start=1)
+        ),
+    ]
+    chosen = sorted(_keys([form.one("for")])) if form.one("for") else []
+    values: dict[str, object] = {"csr": "\n".join(pasted), "for": form.one("for")}
+    if not uploads:
+        problem = Problem(
+            field="csr", message="Choose a file with a CSR, or paste one."
+        )
+        return Parsed(problems=(problem,), values=values)
+    if chosen and len(desk.certificates(visit, chosen)) != len(chosen):
+        problem = Problem(
+            field="for", message="Choose a certificate from the list, or leave it out."
+        )
+        return Parsed(problems=(problem,), values=values | {"for": ""})
+    read = [read_csrs(data, name=name) for name, data in uploads]
+    if any(one.has_private_key for one in read):
+        # Nothing of it goes back into the page: the key would lie in caches.
+        names = [one.name for one in read if one.has_private_key]
+        return Parsed(
+            problems=tuple(_key_problem(name) for name in names),
+            values={"csr": "", "for": form.one("for"), "private_key": True},
+        )
+    origin = {csr: one.name for one in read for csr in one.csrs}
+    checks = preview_csrs(
+        desk.engine, claims=visit.claims, csrs=list(origin), chosen=chosen
+    )
+    checked = _checked(desk, visit, list(origin.values()), checks)
+    useful = [one for one in checked if not one.check.is_refused]
+    unread = [(one.name, finding) for one in read for finding in one.findings]
+    refused = [one for one in checked if one.check.is_refused]
+    if chosen and len(useful) > 1:
+        problem = Problem(
+            field="for",
+            message="Hand in one CSR for a certificate, or let them be matched by name.",
+        )
+        return Parsed(problems=(problem,), values=values)
+    if not useful:
+        return Parsed(
+            problems=_csr_problems(unread, refused),
+            values=values,
+            shown={"refused": refused},
+        )
+    return Parsed(
+        act=SubmitCsrs(
+            csrs=tuple(
+                CsrFor(pem=one.check.pem, certificates=one.check.matched)
+                for one in useful
+            )
+        ),
+        values=values,
+        shown={"useful": useful, "refused": refused, "unread": unread},
+        carried=[
+            *(("csr", one.check.pem) for one in useful),
+            ("for", form.one("for")),
+        ],
+    )
+
+
+def _checked(
+    desk: Desk, visit: Visit, files: Sequence[str], checks: Sequence[CsrCheck]
+) -> list[CheckedCsr]:
+    wanted = sorted({key for check in checks for key in check.matched})
+    views = {view.certificate: view for view in desk.certificates(visit, wanted)}
+    return [
+        CheckedCsr(
+            file=file,
+            check=check,
+            certificates=tuple(views[key] for key in check.matched),
+        )
+        for file, check in zip(files, checks, strict=True)
+    ]
+
+
+def _csr_problems(
+    unread: Sequence[tuple[str, Finding]], refused: Sequence[CheckedCsr]
+) -> tuple[Problem, ...]:
+    found = [
+        *unread,
+        *(
+            (one.file, finding)
+            for one in refused
+            for finding in one.check.findings
+            if finding.refuses
+        ),
+    ]
+    return tuple(
+        Problem(
+            field="for"
+            if finding.code in (FindingCode.NAME_UNMATCHED, FindingCode.NAME_AMBIGUOUS)
+            else "csr",
+            message=f"{_printable(name)}: {finding.message}",
+        )
+        for name, finding in found
+    )
+
+
+def _key_problem(name: str) -> Problem:
+    return Problem(
+        field="csr",
+        message=f"{_printable(name)} has a private key in it. We refused it and did not"
+        " store it. Consider this key compromised.",
+    )
+
+
+def _printable(name: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in name)[:_LONGEST_NAME]
+
+
+def parse_contact(_desk: Desk, visit: Visit, form: Submitted) -> Parsed:
+    """Read who is to be written to."""
+    values = {name: form.one(name) for name in ("name", "email", "phone", "instead_of")}
+    problems = []
+    contacts = {str(contact.contact): contact for contact in visit.view.contacts}
+    instead_of = values["instead_of"]
+    if instead_of != "nobody" and instead_of not in contacts:
+        problems.append(
+            Problem(
+                field="instead_of",
+                message="Say whether somebody leaves the list.",
+            )
+        )
+    name = " ".join(values["name"].split())
+    if not name or not name.isprintable() or len(name) > _LONGEST_NAME:
+        problems.append(
+            Problem(field="name", message="Enter the name of the person or role.")
+        )
+    email = ""
+    try:
+        email = parse_address(values["email"])
+    except BadInput as error:
+        problems.append(
+            Problem(
+                field="email",
+                message=f"Enter an e-mail address like name@example.org: {error.message}",
+            )
+        )
+    if email and any(
+        contact.email.casefold() == email.casefold()
+        for key, contact in contacts.items()
+        if key == instead_of
+    ):
+        problems.append(
+            Problem(field="email", message="This is the address that leaves the list.")
+        )
+    phone = values["phone"]
+    if len(phone) > _LONGEST_PHONE or not set(phone) <= _PHONE_CHARACTERS:
+        problems.append(
+            Problem(
+                field="phone",
+                message="Enter a phone number with digits, like +852 5550 0100, or"
+                " leave it out.",
+            )
+        )
+    if problems:
+        return Parsed(problems=tuple(problems), values=values)
+    leaves = contacts.get(instead_of)
+    return Parsed(
+        act=ChangeContact(
+            name=name,
+            email=email,
+            phone=phone,
+            instead_of=ContactId(leaves.contact) if leaves else None,
+        ),
+        values=values,
+        shown={
+            "leaves": leaves,
+            "is_self": leaves is not None and leaves.contact == visit.claims.contact,
+        },
+        carried=list(values.items()),
+    )

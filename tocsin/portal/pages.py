@@ -1,0 +1,335 @@
+"""The pages behind a link: to read, to fill in, to check, and to have done."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from models.terms import ReplyId, ReplyKind
+from tocsin.errors import Broken, Refused
+from tocsin.portal.desk import DeadLink, Desk, Visit
+from tocsin.portal.forms import (
+    Parsed,
+    Parser,
+    Problem,
+    Submitted,
+    parse_acknowledge,
+    parse_contact,
+    parse_csrs,
+    parse_no_longer_required,
+    parse_replaced,
+    read_submitted,
+)
+from tocsin.steps.replies import Taken, Undo, take_reply
+from tocsin.store.pages import ReplyView, Selection
+
+_READ = ["GET", "HEAD"]
+_OK = 200
+_MENDABLE = 422
+_CONFLICT = 409
+_SEE_OTHER = 303
+_SHOWN = 200  # certificates on a page that repeats an act
+_LONGEST_KEY = 18
+_DIGITS = 7
+_EMPTY: Mapping[str, object] = {
+    "choice": "",
+    "csr": "",
+    "for": "",
+    "private_key": False,
+    "certificate": frozenset(),
+    "all": False,
+    "name": "",
+    "email": "",
+    "phone": "",
+    "instead_of": "",
+}
+"""What a form shows before anybody touches it: nothing is ticked or chosen."""
+
+_NOT_MENDED = Problem(
+    field="check",
+    message="This page had been open for long, or something changed meanwhile. Look at"
+    " it again, then press the button.",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActPage:
+    """
+    One thing a subscriber can do: a form, a page to check it, the deed.
+
+    Args:
+        slug: In its address; the templates are named after it.
+        kind: What it files.
+        parse: From the form to the act.
+        selection: The certificates that its form offers.
+
+    """
+
+    slug: str
+    kind: ReplyKind
+    parse: Parser
+    selection: Selection = Selection.ALL
+
+
+ACTS = (
+    ActPage(slug="acknowledge", kind=ReplyKind.ACKNOWLEDGE, parse=parse_acknowledge),
+    ActPage(
+        slug="csr",
+        kind=ReplyKind.SUBMIT_CSR,
+        parse=parse_csrs,
+        selection=Selection.WITHOUT_REPLACEMENT,
+    ),
+    ActPage(
+        slug="replaced",
+        kind=ReplyKind.REPLACED,
+        parse=parse_replaced,
+        selection=Selection.REVOCABLE_EARLY,
+    ),
+    ActPage(
+        slug="no-longer-required",
+        kind=ReplyKind.NO_LONGER_REQUIRED,
+        parse=parse_no_longer_required,
+        selection=Selection.REVOCABLE_EARLY,
+    ),
+    ActPage(slug="contact", kind=ReplyKind.CHANGE_CONTACT, parse=parse_contact),
+)
+
+_TEMPLATES = {act.kind: act.slug for act in ACTS} | {ReplyKind.UNDO: "undo"}
+
+
+async def _desk(request: Request) -> Desk:
+    return cast("Desk", request.app.state.desk)
+
+
+TheDesk = Annotated[Desk, Depends(_desk)]
+Sent = Annotated[Submitted, Depends(read_submitted)]
+
+
+def subscriber_routes() -> APIRouter:
+    """Return the routes behind a subscriber's link. None that reads changes anything (I6)."""
+    router = APIRouter(default_response_class=HTMLResponse)
+    router.add_api_route("/s/{token}", _overview, methods=_READ)
+    for act in ACTS:
+        base = f"/s/{{token}}/{act.slug}"
+        router.add_api_route(base, _form_of(act), methods=_READ)
+        router.add_api_route(f"{base}/check", _check_of(act), methods=["POST"])
+        router.add_api_route(base, _deed_of(act), methods=["POST"])
+    router.add_api_route("/s/{token}/undo/{reply}", _undo_check, methods=_READ)
+    router.add_api_route("/s/{token}/undo/{reply}", _undo, methods=["POST"])
+    router.add_api_route("/s/{token}/done/{reply}", _done, methods=_READ)
+    return router
+
+
+def _overview(desk: TheDesk, token: str, page: str = "1") -> Response:
+    visit = desk.open(token, page=_number(page))
+    return _render(desk, visit, "overview")
+
+
+def _form_of(act: ActPage) -> Callable[..., Response]:
+    def form(desk: TheDesk, token: str, request: Request, page: str = "1") -> Response:
+        visit = desk.open(token, page=_number(page), selection=act.selection)
+        if not visit.view.takes_replies:
+            return _over(desk, visit)
+        chosen = request.query_params.get("for", "")
+        return _form(desk, visit, act, Parsed(values={"for": chosen}))
+
+    form.__name__ = f"{act.slug}-form"
+    return form
+
+
+def _check_of(act: ActPage) -> Callable[..., Response]:
+    def check(desk: TheDesk, token: str, sent: Sent) -> Response:
+        visit = desk.open(token, selection=act.selection)
+        if not visit.view.takes_replies:
+            return _over(desk, visit)
+        parsed = act.parse(desk, visit, sent)
+        if parsed.act is None:
+            return _form(desk, visit, act, parsed)
+        return _check(desk, visit, act, parsed)
+
+    check.__name__ = f"{act.slug}-check"
+    return check
+
+
+def _deed_of(act: ActPage) -> Callable[..., Response]:
+    def deed(desk: TheDesk, token: str, sent: Sent) -> Response:
+        visit = desk.open(token, selection=act.selection)
+        known = _same_form(desk, visit, sent)
+        if known is not None:
+            return _see(visit, known)
+        if not visit.view.takes_replies:
+            return _over(desk, visit)
+        parsed = act.parse(desk, visit, sent)
+        if parsed.act is None:
+            return _form(desk, visit, act, parsed)
+        nonce = desk.read_form(visit, parsed.act, sent.one("nonce"))
+        if nonce is None:
+            return _check(desk, visit, act, parsed, problems=(_NOT_MENDED,))
+        try:
+            taken = take_reply(
+                desk.engine,
+                claims=visit.claims,
+                act=parsed.act,
+                nonce=nonce,
+                clock=desk.clock,
+                grace_within=desk.config.grace_within,
+            )
+        except Refused as refusal:
+            problem = Problem(field="check", message=f"{refusal}.")
+            return _form(
+                desk,
+                desk.open(token, selection=act.selection),
+                act,
+                Parsed(values=parsed.values, problems=(problem,)),
+            )
+        return _after(desk, visit, parsed, taken)
+
+    deed.__name__ = f"{act.slug}-deed"
+    return deed
+
+
+def _undo_check(desk: TheDesk, token: str, reply: str) -> Response:
+    visit = desk.open(token)
+    found = _find(desk, visit, reply)
+    if not found.can_be_undone or not visit.view.takes_replies:
+        return _see(visit, found.reply)
+    return _undo_page(desk, visit, found)
+
+
+def _undo(desk: TheDesk, token: str, reply: str, sent: Sent) -> Response:
+    visit = desk.open(token)
+    known = _same_form(desk, visit, sent)
+    if known is not None:
+        return _see(visit, known)
+    found = _find(desk, visit, reply)
+    act = Undo(reply=found.reply)
+    nonce = desk.read_form(visit, act, sent.one("nonce"))
+    if nonce is None:
+        return _undo_page(desk, visit, found, problems=(_NOT_MENDED,))
+    try:
+        taken = take_reply(
+            desk.engine,
+            claims=visit.claims,
+            act=act,
+            nonce=nonce,
+            clock=desk.clock,
+            grace_within=desk.config.grace_within,
+        )
+    except Refused:
+        # Too late, or done by a colleague: its own page says how it stands.
+        return _see(visit, found.reply)
+    return _see(visit, taken.reply)
+
+
+def _done(desk: TheDesk, token: str, reply: str) -> Response:
+    visit = desk.open(token)
+    found = _find(desk, visit, reply)
+    return _render(
+        desk,
+        visit,
+        "done",
+        reply=found,
+        certificates=desk.certificates(visit, found.certificates[:_SHOWN]),
+    )
+
+
+def _find(desk: Desk, visit: Visit, text: str) -> ReplyView:
+    """Return one of the visitor's replies; any other is as good as a dead link."""
+    if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_KEY):
+        raise DeadLink
+    found = desk.reply(visit, ReplyId(int(text)))
+    if found is None:
+        raise DeadLink
+    return found
+
+
+def _same_form(desk: Desk, visit: Visit, sent: Submitted) -> ReplyId | None:
+    """Return the reply that this very form has made before (I4)."""
+    nonce = sent.one("nonce")
+    return desk.reply_of_form(visit, nonce) if nonce else None
+
+
+def _form(desk: Desk, visit: Visit, act: ActPage, parsed: Parsed) -> Response:
+    return _render(
+        desk,
+        visit,
+        act.slug,
+        status=_MENDABLE if parsed.problems else _OK,
+        act=act,
+        problems=parsed.problems,
+        values={**_EMPTY, **parsed.values},
+        refused=parsed.shown.get("refused", ()),
+    )
+
+
+def _check(
+    desk: Desk,
+    visit: Visit,
+    act: ActPage,
+    parsed: Parsed,
+    *,
+    problems: tuple[Problem, ...] = (),
+) -> Response:
+    if parsed.act is None:
+        raise Broken("there is nothing to check")
+    return _render(
+        desk,
+        visit,
+        f"{act.slug}-check",
+        status=_CONFLICT if problems else _OK,
+        act=act,
+        problems=problems,
+        carried=parsed.carried,
+        nonce=desk.sign_form(visit, parsed.act),
+        values=parsed.values,
+        **parsed.shown,
+    )
+
+
+def _undo_page(
+    desk: Desk, visit: Visit, reply: ReplyView, problems: tuple[Problem, ...] = ()
+) -> Response:
+    return _render(
+        desk,
+        visit,
+        "undo-check",
+        status=_CONFLICT if problems else _OK,
+        problems=problems,
+        reply=reply,
+        certificates=desk.certificates(visit, reply.certificates[:_SHOWN]),
+        nonce=desk.sign_form(visit, Undo(reply=reply.reply)),
+    )
+
+
+def _after(desk: Desk, visit: Visit, parsed: Parsed, taken: Taken) -> Response:
+    if taken.link_lives:
+        return _see(visit, taken.reply)
+    # The confirmation cannot lie behind a link that has just died.
+    return _render(desk, visit, "left", values=parsed.values)
+
+
+def _over(desk: Desk, visit: Visit) -> Response:
+    return _render(desk, visit, "over", status=_CONFLICT)
+
+
+def _see(visit: Visit, reply: ReplyId) -> RedirectResponse:
+    return RedirectResponse(f"{visit.base}/done/{reply}", status_code=_SEE_OTHER)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS else 1
+
+
+def _render(
+    desk: Desk, visit: Visit, name: str, *, status: int = _OK, **context: object
+) -> HTMLResponse:
+    return desk.pages.render(
+        name,
+        {"problems": (), **desk.context(visit, **context)},
+        language=visit.view.language,
+        zone=visit.view.zone,
+        now=visit.view.read_at,
+        status=status,
+    )

@@ -1,0 +1,207 @@
+"""Puts together what an officer sees before launching; nothing is launched or sent."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from sqlalchemy import Engine
+
+from models.terms import IncidentId, NoticeKind
+from tocsin.ca.backend import CaBackend
+from tocsin.errors import BadInput
+from tocsin.mail.render import (
+    CertificateLine,
+    NoticeContext,
+    TemplateSet,
+    check_templates,
+    instant,
+    render_notice,
+)
+from tocsin.policy.facts import IncidentFacts
+from tocsin.policy.ladder import Ladder, parse_ladder
+from tocsin.policy.revocation import RevocationPlan
+from tocsin.policy.rules import Rule, parse_rule_pack
+from tocsin.reports.preview import Aside, Moment, Preview, SampleNotice
+from tocsin.settings import Settings
+from tocsin.steps.intake import Imported
+from tocsin.steps.launch import plan_incident, timetable_of
+from tocsin.store import incidents, outreach
+from tocsin.store.imports import DraftFigures, draft_figures
+from tocsin.store.incidents import IncidentRecord
+from tocsin.store.samples import SampleRecipient, sample_recipient
+from tocsin.store.session import reading
+
+_ASIDES = 20
+_TO_SUBSCRIBERS = (NoticeKind.INITIAL, NoticeKind.REMINDER, NoticeKind.FINAL)
+
+
+def preview_incident(
+    engine: Engine,
+    *,
+    incident: IncidentId,
+    imported: Imported,
+    backend: CaBackend,
+    templates: TemplateSet,
+    settings: Settings,
+    now: datetime,
+) -> Preview:
+    """
+    Say what came in, what would happen if it were launched now, and what is odd.
+
+    Raises:
+        BadInput: A template is broken; found here, before the first mail.
+
+    """
+    if broken := list(check_templates(templates)):
+        raise BadInput(f"templates: {'; '.join(broken[:3])}. See `templates check`.")
+    plan = plan_incident(engine, incident=incident, backend=backend, now=now)
+    with reading(engine) as connection:
+        record = incidents.read_incident(connection, incident=incident)
+        figures = draft_figures(connection, incident=incident, now=now)
+        sample = sample_recipient(connection, incident=incident)
+        ladder = parse_ladder(record.ladder)
+        roles = [role for step in ladder.steps for role in step.roles]
+        unstaffed = outreach.missing_roles(
+            connection, incident=incident, roles=[*roles, *ladder.unreachable]
+        )
+    rule = parse_rule_pack(record.rule_pack).rule(record.circumstance)
+    warnings = [
+        *_warnings(figures, imported, plan, backend),
+        *(f"Nobody in the directory is {role}: escalations to that role stand on the "
+          "dashboards only." for role in unstaffed),
+    ]  # fmt: skip
+    return Preview(
+        incident=incident,
+        title=record.title,
+        circumstance=rule.text,
+        source=rule.source,
+        reason=rule.reason.label,
+        zone=record.zone,
+        made_aware_at=record.made_aware_at,
+        deadline=record.deadline,
+        is_past=record.deadline <= now,
+        entries=figures.entries,
+        accepted=figures.accepted,
+        duplicates=figures.duplicates,
+        set_aside=figures.set_aside,
+        certificates=figures.certificates,
+        certificates_of_nobody=figures.without_subscriber,
+        certificates_without_contact=figures.without_contact,
+        subscribers=figures.subscribers,
+        subscribers_without_contacts=figures.subscribers_without_contacts,
+        contacts=figures.contacts,
+        contacts_set_aside=imported.contacts_set_aside,
+        warnings=tuple(warnings),
+        notes=imported.notes,
+        asides=tuple(
+            Aside(
+                file=problem.file,
+                row=problem.row,
+                field=problem.field or "",
+                finding=problem.finding,
+            )
+            for problem in imported.problems[:_ASIDES]
+        ),
+        plan=plan.explain,
+        starts_at=plan.starts_at,
+        timetable=_timetable(ladder, record, plan, now),
+        notices=tuple(_samples(sample, rule, record, plan, templates, settings)),
+    )
+
+
+def _warnings(
+    figures: DraftFigures, imported: Imported, plan: RevocationPlan, backend: CaBackend
+) -> Iterator[str]:
+    if plan.is_late:
+        yield "Not everything can be published by the deadline: disclose the delay now."
+    for issuer in figures.issuers:
+        if not backend.knows_issuer(issuer.issuer_key):
+            yield (
+                f"The CA backend does not know the issuer {issuer.name}: "
+                f"{issuer.certificates:,} certificates cannot be revoked there. "
+                "`tocsin ca add` adds one."
+            )
+    if imported.conflicts:
+        yield (
+            f"{imported.conflicts:,} entries contradict an earlier one (two subscribers, "
+            "or two certificates with one serial): the first was kept."
+        )
+    if imported.set_aside:
+        yield f"{imported.set_aside:,} entries were set aside; see the reasons below."
+    if figures.without_subscriber:
+        yield (
+            f"Nobody is known for {figures.without_subscriber:,} certificates: they are "
+            "revoked without a word to anybody."
+        )
+    if figures.subscribers_without_contacts:
+        yield (
+            f"{figures.subscribers_without_contacts:,} subscribers have no contact: "
+            "they go straight to an escalation."
+        )
+    if figures.already_expired:
+        yield f"{figures.already_expired:,} certificates have expired already."
+    for overlap in figures.overlaps:
+        yield (
+            f"{overlap.certificates:,} certificates stand in incident "
+            f"{overlap.incident} ({overlap.title}), too: whichever time is earlier "
+            "counts, and people may hear of both."
+        )
+
+
+def _timetable(
+    ladder: Ladder, record: IncidentRecord, plan: RevocationPlan, now: datetime
+) -> tuple[Moment, ...]:
+    facts = IncidentFacts(
+        launched_at=now,
+        revocation_starts_at=plan.starts_at,
+        deadline=record.deadline,
+    )
+    return tuple(
+        Moment(at=moment.at, name=moment.name)
+        for moment in timetable_of(ladder, facts, plan.count)
+    )
+
+
+def _samples(
+    sample: SampleRecipient | None,
+    rule: Rule,
+    record: IncidentRecord,
+    plan: RevocationPlan,
+    templates: TemplateSet,
+    settings: Settings,
+) -> Iterator[SampleNotice]:
+    if sample is None:
+        return
+    context = NoticeContext(
+        incident_title=record.title,
+        circumstance=rule.text,
+        source=rule.source,
+        subscriber=sample.subscriber,
+        contact_name=sample.contact,
+        certificates=tuple(
+            CertificateLine(
+                name=name,
+                serial=serial,
+                not_after=f"{not_after:%Y-%m-%d}" if not_after else "",
+            )
+            for name, serial, not_after in sample.certificates
+        ),
+        more=max(0, sample.total - len(sample.certificates)),
+        total=sample.total,
+        without_csr=sample.total,
+        revocation=instant(plan.starts_at, sample.zone, sample.language),
+        deadline=instant(record.deadline, sample.zone, sample.language),
+        link=f"{settings.public_portal}/s/(each contact's own link)",
+        ca_name=settings.ca_name,
+        ca_phone=settings.ca_phone,
+        ca_site=settings.ca_site,
+    )
+    for kind in _TO_SUBSCRIBERS:
+        rendered = render_notice(
+            templates, kind=kind, language=sample.language, context=context
+        )
+        yield SampleNotice(
+            kind=kind.value,
+            recipient=sample.subscriber,
+            subject=rendered.subject,
+            text=rendered.text,
+        )
