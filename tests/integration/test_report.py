@@ -2,12 +2,15 @@
 
 import csv
 import json
+import logging
 import re
+from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import structlog
 from factories import (
     DEADLINE,
     HOUR,
@@ -236,10 +239,14 @@ def cli() -> Typer:
 @pytest.fixture
 def data(
     sqlite_engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Engine:
+) -> Iterator[Engine]:
+    """Point the settings at the engine's database; commands set logging up."""
     monkeypatch.setenv("TOCSIN_DATABASE_URL", str(sqlite_engine.url))
     monkeypatch.setenv("TOCSIN_DATA_DIRECTORY", str(tmp_path / "data"))
-    return sqlite_engine
+    handlers = list(logging.getLogger().handlers)
+    yield sqlite_engine
+    logging.getLogger().handlers[:] = handlers
+    structlog.reset_defaults()
 
 
 def test_report_prints_figures_that_sum_and_what_to_do_next(

@@ -95,8 +95,11 @@ def _candidates(source: Source) -> Iterator[str]:
     if _is_like_big5(sample):
         yield "cp950"
         yield "big5hkscs"
-    best = charset_normalizer.from_bytes(sample).best()
-    if best is not None and best.encoding not in ("ascii", "utf_8"):
+    matches = charset_normalizer.from_bytes(sample)
+    best = matches.best()
+    western = next((match for match in matches if match.encoding == "cp1252"), None)
+    # Western Europe's code page is by far the commonest, and looks much like its sisters.
+    if best is not None and (western is None or best.chaos < western.chaos):
         yield best.encoding
     yield "cp1252"
 

@@ -1,12 +1,11 @@
 """The portal as an application: routes, limits, headers, and the server that runs it."""
 
-from collections.abc import Awaitable, Callable
-
 import structlog
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import PlainTextResponse, Response
 from sqlalchemy import Engine
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -67,7 +66,7 @@ def create_app(
     app.add_exception_handler(DeadLink, _dead_link)
     app.add_exception_handler(StarletteHTTPException, _http_error)
     app.add_exception_handler(Exception, _our_fault)
-    app.middleware("http")(_with_headers)
+    app.add_middleware(_WithHeaders)
     app.add_middleware(
         _LimitedBody, limit=_ENLARGED * config.max_upload_bytes + _FORM_OVERHEAD
     )
@@ -122,16 +121,6 @@ async def _stylesheet(request: Request) -> Response:
     )
 
 
-async def _with_headers(
-    request: Request, call_next: Callable[[Request], Awaitable[Response]]
-) -> Response:
-    response = await call_next(request)
-    for name, value in _HEADERS.items():
-        response.headers[name] = value
-    response.headers.setdefault("Cache-Control", _NO_STORE)
-    return response
-
-
 def _dead_link(request: Request, _error: Exception) -> Response:
     """Answer the same, whatever is wrong with the link."""
     return _plain_page(request, "dead", status=_NOT_FOUND)
@@ -164,6 +153,23 @@ def _plain_page(request: Request, name: str, *, status: int) -> Response:
         now=desk.clock.now(),
         status=status,
     )
+
+
+class _WithHeaders:
+    """Puts the security headers on every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(_HEADERS)
+                headers.setdefault("Cache-Control", _NO_STORE)
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
 
 
 class _LimitedBody:

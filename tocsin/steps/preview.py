@@ -104,7 +104,16 @@ def preview_incident(
         plan=plan.explain,
         starts_at=plan.starts_at,
         timetable=_timetable(ladder, record, plan, now),
-        notices=tuple(_samples(sample, rule, record, plan, templates, settings)),
+        notices=tuple(
+            _samples(
+                sample,
+                rule=rule,
+                record=record,
+                plan=plan,
+                templates=templates,
+                settings=settings,
+            )
+        ),
     )
 
 
@@ -163,6 +172,7 @@ def _timetable(
 
 def _samples(
     sample: SampleRecipient | None,
+    *,
     rule: Rule,
     record: IncidentRecord,
     plan: RevocationPlan,

@@ -44,7 +44,9 @@ def add_subscribers(
     connection: Connection, *, incident: IncidentId, names: Iterable[str], zone: str
 ) -> dict[str, int]:
     """Find subscribers by name, adding those nobody knows; return key to identifier."""
-    by_key = {subscriber_key(name): name for name in names}
+    by_key: dict[str, str] = {}
+    for name in names:  # the first spelling stays
+        by_key.setdefault(subscriber_key(name), name)
     known = find_subscribers(connection, incident=incident, keys=by_key)
     missing = [
         _subscriber_row(incident, key, name, zone)

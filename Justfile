@@ -1,0 +1,55 @@
+# What there is to run; CI runs nothing else.
+
+python := ".venv/bin/python"
+
+# Tests and lint
+default: test lint
+
+# Everything needed to work on it
+install:
+    python3 -m venv .venv
+    .venv/bin/pip install -e . --group dev
+
+# All tests
+test *arguments:
+    .venv/bin/pytest {{arguments}}
+
+# Tests that need no server, in seconds
+unit:
+    .venv/bin/pytest tests/unit
+
+# Whole incidents
+story:
+    .venv/bin/pytest tests/stories
+
+# Real processes, really killed
+faults:
+    .venv/bin/pytest tests/faults
+
+# Style, types, import contracts
+lint:
+    .venv/bin/ruff check .
+    .venv/bin/ruff format --check .
+    .venv/bin/mypy
+    .venv/bin/lint-imports
+
+# Write code the way it is written here
+format:
+    .venv/bin/ruff check --fix .
+    .venv/bin/ruff format .
+
+# Measure one thing: import, notices, revocation, memory, demo
+bench name:
+    {{python}} benchmarks/run.py {{name}}
+
+# Put what was measured into the README
+table:
+    {{python}} benchmarks/run.py table
+
+# The replay
+demo *arguments:
+    .venv/bin/tocsin demo {{arguments}}
+
+# What CI runs
+ci:
+    .ci/run

@@ -1,0 +1,112 @@
+"""A real portal on a port of its own, and what a visitor of it needs."""
+
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import httpx
+import uvicorn
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+from factories import DEADLINE, HOUR
+from fastapi import FastAPI
+from sqlalchemy import Engine
+
+from models.terms import ContactId, IncidentId, SubscriberId
+from tocsin.clock import Clock
+from tocsin.links import SUBSCRIBER, LinkClaims, Links
+from tocsin.portal.app import create_app
+from tocsin.portal.desk import PortalConfig
+
+LINKS = Links(["a secret that is long enough for every test"])
+GRACE = HOUR
+CONFIG = PortalConfig(
+    ca_name="Example CA",
+    ca_phone="+852 5550 0199",
+    ca_site="ca.example",
+    grace_within=GRACE,
+    max_upload_bytes=200_000,
+)
+
+_STARTS_WITHIN = 20.0  # seconds
+
+
+def portal(engine: Engine, clock: Clock) -> FastAPI:
+    return create_app(engine, LINKS, CONFIG, clock)
+
+
+@contextmanager
+def running(app: FastAPI) -> Iterator[str]:
+    """Serve over a real socket; yields the address."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(
+        uvicorn.Config(app, access_log=False, log_level="error", lifespan="off")
+    )
+    thread = threading.Thread(target=server.run, args=([listening],))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(_STARTS_WITHIN)
+        listening.close()
+
+
+@contextmanager
+def visiting(app: FastAPI) -> Iterator[httpx.Client]:
+    """Serve, and visit; redirects are looked at, not followed."""
+    with running(app) as address, httpx.Client(base_url=address, timeout=30) as client:
+        yield client
+
+
+def claims_for(
+    incident: IncidentId,
+    subscriber: SubscriberId,
+    contact: ContactId,
+    *,
+    generation: int = 0,
+    purpose: str = SUBSCRIBER,
+    lives: timedelta = timedelta(days=30),
+) -> LinkClaims:
+    return LinkClaims(
+        incident=incident,
+        subscriber=subscriber,
+        contact=contact,
+        purpose=purpose,
+        generation=generation,
+        expires_at=DEADLINE + lives,
+    )
+
+
+def nonce_in(page: httpx.Response) -> str:
+    found = re.search(r'name="nonce" value="([^"]+)"', page.text)
+    assert found, page.text
+    return found[1]
+
+
+def make_csr(
+    *names: str,
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | None = None,
+    common_name: str | None = None,
+) -> str:
+    """Make a CSR, PEM; with a fresh P-256 key where none is given."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(
+        x509.Name(
+            [x509.NameAttribute(NameOID.COMMON_NAME, common_name or names[0])]
+            if common_name or names
+            else []
+        )
+    )
+    if names:
+        builder = builder.add_extension(
+            x509.SubjectAlternativeName([x509.DNSName(name) for name in names]),
+            critical=False,
+        )
+    signed = builder.sign(key or ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    return signed.public_bytes(Encoding.PEM).decode()
