@@ -108,5 +108,7 @@ def make_csr(
             x509.SubjectAlternativeName([x509.DNSName(name) for name in names]),
             critical=False,
         )
-    signed = builder.sign(key or ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    signed = builder.sign(
+        key or ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()
+    )
     return signed.public_bytes(Encoding.PEM).decode()

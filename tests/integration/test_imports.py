@@ -334,23 +334,41 @@ def test_ranks_and_duplicates_hold_across_batches(
         assert list(ranks) == list(range(1, 2_101))
 
 
-def test_an_import_run_again_ends_with_the_same_figures(
+def test_i4_an_import_that_died_half_way_is_run_again_with_the_same_figures(
     draft: Engine, tmp_path: Path
 ) -> None:
-    # I4: a draft whose import was killed is imported again.
-    listed = write(tmp_path, pem([make_certificate(n) for n in (1, 2)]), "list.pem")
+    content = HEADER + "".join(row(f"{serial:x}") for serial in range(16, 2_516))
+    listed = write(tmp_path, content, "list.csv")
     directory = write(
         tmp_path, DIRECTORY + "Harbour Clinic,a@clinic.example,,,,\n", "directory.csv"
     )
 
-    first = run(draft, listed, directory=directory)
-    with reading(draft) as connection:
-        before = draft_figures(connection, incident=DRAFT, now=LAUNCH)
-    second = run(draft, listed, directory=directory)
+    def die(_: int) -> None:
+        raise KeyboardInterrupt
 
-    assert (first.accepted, second.accepted) == (2, 2)
+    with pytest.raises(KeyboardInterrupt):
+        import_incident(
+            draft,
+            incident=DRAFT,
+            certificates=[listed],
+            directory=directory,
+            default_zone="UTC",
+            now=LAUNCH,
+            progress=die,
+        )
     with reading(draft) as connection:
-        assert draft_figures(connection, incident=DRAFT, now=LAUNCH) == before
+        half = draft_figures(connection, incident=DRAFT, now=LAUNCH)
+    again = run(draft, listed, directory=directory)
+
+    assert (half.entries, half.contacts) == (2_000, 1)
+    assert (again.entries, again.accepted, again.contacts) == (2_500, 2_500, 1)
+    with reading(draft) as connection:
+        figures = draft_figures(connection, incident=DRAFT, now=LAUNCH)
+    assert (figures.entries, figures.certificates, figures.contacts) == (
+        2_500,
+        2_500,
+        1,
+    )
 
 
 def test_a_launched_incident_is_not_imported_again(

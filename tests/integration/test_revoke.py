@@ -25,6 +25,7 @@ from tocsin.ca.backend import AnswerKind, RevocationAnswer, RevocationRequest
 from tocsin.ca.issuers import create_issuer
 from tocsin.clock import SteppedClock
 from tocsin.errors import Broken, Refused
+from tocsin.policy.revocation import Outcome
 from tocsin.store import overdue, revocations
 from tocsin.store.session import reading, writing
 
@@ -453,6 +454,44 @@ def test_i4_a_process_stops_when_its_claim_was_taken_over(
     # Noticed when the next answers are recorded; what the CA did is recorded, too.
     assert (done.revoked, done.in_doubt) == (200, 100)
     assert launched.states() == {"published": 200, "submitted": 100}
+
+
+def test_i4_a_process_that_lost_its_claim_can_only_add_what_is_revoked(
+    due: LaunchedIncident,
+) -> None:
+    claim_and_die(due, after_calls=0, owner="slow")
+    due.step(minutes=2)
+    claim_and_die(due, after_calls=0, owner="another")
+    first, second, _ = due.certificates
+
+    def outcome(certificate: CertificateId, *, is_revoked: bool) -> Outcome:
+        return Outcome(
+            certificate_id=certificate,
+            incident=due.incident,
+            is_revoked=is_revoked,
+            answer="done" if is_revoked else "retry",
+            detail="",
+            ca_revoked_at=REVOCATION if is_revoked else None,
+            next_at=DEADLINE,
+        )
+
+    with writing(due.engine) as connection:
+        changed = revocations.record_answers(
+            connection,
+            owner="slow",
+            outcomes=[
+                outcome(first, is_revoked=True),
+                outcome(second, is_revoked=False),
+            ],
+            now=due.clock.now(),
+        )
+
+    assert changed == 1
+    assert [(row.state, row.lease_owner) for row in due.rows()] == [
+        ("revoked", None),
+        ("submitted", "another"),
+        ("submitted", "another"),
+    ]
 
 
 def test_a_claim_is_renewed_while_a_slow_ca_answers(make: Make) -> None:

@@ -15,7 +15,7 @@ from tocsin.log import configure_logging
 from tocsin.policy.figures import IncidentFigures
 from tocsin.settings import read_settings
 from tocsin.steps.collaborators import open_database
-from tocsin.store import audit
+from tocsin.store.reconciliation import verify as verify_record
 from tocsin.store.session import reading
 from tocsin.store.summaries import incident_summary
 
@@ -67,7 +67,7 @@ def verify(incident: _Incident, *, as_json: _Json = False) -> None:
     with open_database(read_settings()) as engine, reading(engine) as connection:
         # Fails by name where there is no such incident.
         incident_summary(connection, incident=IncidentId(incident))
-        verdict = audit.verify(connection, incident=IncidentId(incident))
+        verdict = verify_record(connection, incident=IncidentId(incident))
     if as_json:
         print(_as_json({"intact": verdict.is_intact, **dataclasses.asdict(verdict)}))
     else:

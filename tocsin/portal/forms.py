@@ -221,7 +221,12 @@ def parse_csrs(desk: Desk, visit: Visit, form: Submitted) -> Parsed:
     uploads = [
         *form.files,
         *(
-            ("your text" if len(pasted) == 1 else f"CSR {number}", text.encode())
+            (
+                "the text you pasted"
+                if len(pasted) == 1
+                else f"the text you pasted ({number})",
+                text.encode(),
+            )
             for number, text in enumerate(pasted, start=1)
         ),
     ]
@@ -313,7 +318,7 @@ def _csr_problems(
             field="for"
             if finding.code in (FindingCode.NAME_UNMATCHED, FindingCode.NAME_AMBIGUOUS)
             else "csr",
-            message=f"{_printable(name)}: {finding.message}",
+            message=f"{_sentence(name)}: {finding.message}",
         )
         for name, finding in found
     )
@@ -322,13 +327,15 @@ def _csr_problems(
 def _key_problem(name: str) -> Problem:
     return Problem(
         field="csr",
-        message=f"{_printable(name)} has a private key in it. We refused it and did not"
+        message=f"{_sentence(name)} has a private key in it. We refused it and did not"
         " store it. Consider this key compromised.",
     )
 
 
-def _printable(name: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in name)[:_LONGEST_NAME]
+def _sentence(name: str) -> str:
+    """Begin a sentence with a file's name."""
+    text = "".join(c if c.isprintable() else "?" for c in name)[:_LONGEST_NAME]
+    return text[:1].upper() + text[1:] if text.startswith("the ") else text
 
 
 def parse_contact(_desk: Desk, visit: Visit, form: Submitted) -> Parsed:
@@ -337,13 +344,6 @@ def parse_contact(_desk: Desk, visit: Visit, form: Submitted) -> Parsed:
     problems = []
     contacts = {str(contact.contact): contact for contact in visit.view.contacts}
     instead_of = values["instead_of"]
-    if instead_of != "nobody" and instead_of not in contacts:
-        problems.append(
-            Problem(
-                field="instead_of",
-                message="Say whether somebody leaves the list.",
-            )
-        )
     name = " ".join(values["name"].split())
     if not name or not name.isprintable() or len(name) > _LONGEST_NAME:
         problems.append(
@@ -356,7 +356,8 @@ def parse_contact(_desk: Desk, visit: Visit, form: Submitted) -> Parsed:
         problems.append(
             Problem(
                 field="email",
-                message=f"Enter an e-mail address like name@example.org: {error.message}",
+                message="Enter an e-mail address like name@example.org"
+                + (f": {error.message}" if values["email"] else "."),
             )
         )
     if email and any(
@@ -374,6 +375,13 @@ def parse_contact(_desk: Desk, visit: Visit, form: Submitted) -> Parsed:
                 field="phone",
                 message="Enter a phone number with digits, like +852 5550 0100, or"
                 " leave it out.",
+            )
+        )
+    if instead_of != "nobody" and instead_of not in contacts:
+        problems.append(
+            Problem(
+                field="instead_of",
+                message="Say whether somebody leaves the list.",
             )
         )
     if problems:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_datetime, get_timezone_name
+from babel.dates import format_date, format_datetime, get_timezone_name
 
 _MINUTE = timedelta(minutes=1)
 _HOUR = timedelta(hours=1)
@@ -19,6 +19,7 @@ class Moment:
     Args:
         iso: For machines: RFC 3339, UTC.
         local: With weekday, in the reader's zone, without its name.
+        day: Its date in the reader's zone.
         zone: The zone's short name there and then, such as "HKT" or "UTC-03:00".
         zone_name: The zone's full name.
         utc: In UTC, with the date where it is another one than in the reader's zone.
@@ -30,6 +31,7 @@ class Moment:
 
     iso: str
     local: str
+    day: str
     zone: str
     zone_name: str
     utc: str
@@ -46,6 +48,7 @@ def moment(at: datetime, *, zone: str, now: datetime, locale: str = "en") -> Mom
     return Moment(
         iso=utc.isoformat(timespec="seconds").replace("+00:00", "Z"),
         local=format_datetime(local, "EEEE d MMMM y, HH:mm", locale=locale),
+        day=format_date(local, "d MMMM y", locale=locale),
         zone=_short_name(local),
         zone_name=get_timezone_name(local, width="long", locale=locale),
         utc=format_datetime(

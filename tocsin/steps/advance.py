@@ -28,6 +28,7 @@ log = structlog.get_logger()
 
 _LEASE = "cycle"
 _LEASE_WITHIN = timedelta(seconds=55)
+_BATCH = 500
 _PASSES = 20
 """A bounce comes back, the next contact is told, that one bounces: passes of one run."""
 
@@ -172,7 +173,7 @@ def _file_bounces(c: Collaborators, done: Advanced) -> None:
 
 
 def _apply_replies(c: Collaborators, done: Advanced) -> None:
-    applied = apply_due_replies(c.engine, c.clock)
+    applied = apply_due_replies(c.engine, c.clock, batch=_BATCH)
     done.add(replies_applied=applied.applied, brought_forward=applied.brought_forward)
 
 
