@@ -390,7 +390,8 @@ def test_clearing_a_draft_leaves_other_incidents_alone(
     run(draft, write(tmp_path, pem([make_certificate(1)]), "list.pem"))
 
     with writing(draft) as connection:
-        clear_draft(connection, incident=DRAFT)
+        while clear_draft(connection, incident=DRAFT):
+            pass
 
     with reading(draft) as connection:
         left = connection.execute(select(CERTIFICATE.c.incident_id)).scalars().all()

@@ -130,8 +130,10 @@ def import_incident(
 
     """
     started = perf_counter()
-    with writing(engine) as connection:
-        clear_draft(connection, incident=incident)
+    is_left = True
+    while is_left:
+        with writing(engine) as connection:
+            is_left = clear_draft(connection, incident=incident)
     tally = _Tally(progress)
     if directory is not None:
         _import_directory(engine, incident, directory, default_zone, tally)

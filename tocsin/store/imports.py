@@ -28,6 +28,8 @@ _INCIDENT = table(Incident)
 _ISSUER = table(Issuer)
 _SUBSCRIBER = table(Subscriber)
 
+_PORTION = 5_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuerCount:
@@ -146,9 +148,13 @@ def findings(
     )
 
 
-def clear_draft(connection: Connection, *, incident: IncidentId) -> None:
+def clear_draft(connection: Connection, *, incident: IncidentId) -> bool:
     """
-    Take back whatever was imported for a draft, so that it can be imported again.
+    Take back a portion of what was imported for a draft; call it until it is done.
+
+    Returns:
+        Whether something is left. A portion is small, so that memory does not depend on
+        how much was imported.
 
     Raises:
         Refused: The incident is no draft: its certificates are on record.
@@ -161,12 +167,24 @@ def clear_draft(connection: Connection, *, incident: IncidentId) -> None:
         raise Refused(
             "the incident was launched; its certificates are on record", source="I7"
         )
-    of_incident = select(_CERTIFICATE.c.id).where(
-        _CERTIFICATE.c.incident_id == incident
-    )
-    connection.execute(delete(_BODY).where(_BODY.c.certificate_id.in_(of_incident)))
     for each in (_ENTRY, _CERTIFICATE, _CONTACT, _DOMAIN, _SUBSCRIBER):
-        connection.execute(delete(each).where(each.c.incident_id == incident))
+        key = each.c.domain if each is _DOMAIN else each.c.id
+        keys = (
+            connection.execute(
+                select(key).where(each.c.incident_id == incident).limit(_PORTION)
+            )
+            .scalars()
+            .all()
+        )
+        if not keys:
+            continue
+        if each is _CERTIFICATE:
+            connection.execute(delete(_BODY).where(_BODY.c.certificate_id.in_(keys)))
+        connection.execute(
+            delete(each).where(each.c.incident_id == incident, key.in_(keys))
+        )
+        return True
+    return False
 
 
 def _entry_counts(connection: Connection, incident: IncidentId) -> dict[str, int]:

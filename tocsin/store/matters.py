@@ -1,0 +1,192 @@
+"""What notices are about: certificates of subscribers, escalations for the CA's own people."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Text, and_, case, cast, func, select
+
+from models.base import table
+from models.incident import AffectedCertificate
+from models.outreach import Escalation
+from models.revocation import Revocation
+from models.subscriber import Subscriber
+from models.terms import (
+    ContactRole,
+    EscalationCause,
+    EscalationState,
+    IncidentId,
+    ReplacementState,
+    RevocationState,
+    SubscriberId,
+)
+
+CERTIFICATE = table(AffectedCertificate)
+REVOCATION = table(Revocation)
+SUBSCRIBER = table(Subscriber)
+ESCALATION = table(Escalation)
+
+FIRST = 5
+"""Certificates named in a message itself; a list of all goes along when there are more."""
+
+ESCALATIONS_SHOWN = 50
+
+_IS_OPEN = and_(
+    CERTIFICATE.c.replacement_state.in_(
+        (ReplacementState.AWAITING_CSR.value, ReplacementState.CSR_RECEIVED.value)
+    ),
+    REVOCATION.c.state.in_(
+        (RevocationState.SCHEDULED.value, RevocationState.SUBMITTED.value)
+    ),
+)
+_LACKS_CSR = CERTIFICATE.c.replacement_state == ReplacementState.AWAITING_CSR.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedCertificate:
+    """One certificate: its first name, its serial in hex, its end."""
+
+    name: str
+    serial: str
+    not_after: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateSample:
+    """
+    The certificates of one subscriber that are neither revoked nor dealt with.
+
+    Args:
+        certificates: All of them, those without a CSR first.
+        without_csr: How many lack a CSR.
+        revocation_time: The earliest, UTC.
+
+    """
+
+    certificates: tuple[ListedCertificate, ...]
+    without_csr: int
+    revocation_time: datetime
+
+    @property
+    def total(self) -> int:
+        """How many there are."""
+        return len(self.certificates)
+
+    @property
+    def first(self) -> tuple[ListedCertificate, ...]:
+        """Those that a message names itself."""
+        return self.certificates[:FIRST]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveEscalation:
+    """One subscriber who needs a person, and how much is at stake."""
+
+    escalation_id: int
+    subscriber: str
+    sector: str
+    cause: EscalationCause
+    step: str
+    certificates: int
+    missing: int
+    raised_at: datetime
+
+
+def certificate_samples(
+    connection: Connection, *, subscribers: Sequence[SubscriberId]
+) -> Mapping[SubscriberId, CertificateSample]:
+    """Return what there is to say to subscribers; who has nothing open is left out."""
+    if not subscribers:
+        return {}
+    found: dict[int, list[Any]] = defaultdict(list)
+    for row in connection.execute(
+        select(
+            CERTIFICATE.c.subscriber_id,
+            CERTIFICATE.c.dns_names,
+            CERTIFICATE.c.subject,
+            CERTIFICATE.c.serial,
+            CERTIFICATE.c.not_after,
+            REVOCATION.c.revocation_time,
+            case((_LACKS_CSR, 1), else_=0).label("lacks_csr"),
+        )
+        .join(REVOCATION, REVOCATION.c.certificate_id == CERTIFICATE.c.id)
+        .where(CERTIFICATE.c.subscriber_id.in_(sorted(set(subscribers))), _IS_OPEN)
+        .order_by(case((_LACKS_CSR, 0), else_=1), CERTIFICATE.c.id)
+    ):
+        found[row.subscriber_id].append(row)
+    return {
+        SubscriberId(key): CertificateSample(
+            certificates=tuple(
+                ListedCertificate(
+                    name=(row.dns_names or [row.subject or row.serial])[0],
+                    serial=row.serial,
+                    not_after=row.not_after,
+                )
+                for row in rows
+            ),
+            without_csr=sum(row.lacks_csr for row in rows),
+            revocation_time=min(row.revocation_time for row in rows),
+        )
+        for key, rows in found.items()
+    }
+
+
+def escalations_for(
+    connection: Connection, *, incident: IncidentId, role: ContactRole
+) -> list[LiveEscalation]:
+    """Return what is live for one role of the CA's own people, most certificates first."""
+    live = and_(
+        ESCALATION.c.incident_id == incident,
+        ESCALATION.c.state.in_(
+            (EscalationState.RAISED.value, EscalationState.TOLD.value)
+        ),
+        cast(ESCALATION.c.targets, Text).contains(f'"{role.value}"'),
+    )
+    work = (
+        select(
+            CERTIFICATE.c.subscriber_id,
+            func.count().label("certificates"),
+            func.sum(case((_LACKS_CSR, 1), else_=0)).label("missing"),
+        )
+        .join(REVOCATION, REVOCATION.c.certificate_id == CERTIFICATE.c.id)
+        .where(
+            CERTIFICATE.c.subscriber_id.in_(
+                select(ESCALATION.c.subscriber_id).where(live)
+            ),
+            _IS_OPEN,
+        )
+        .group_by(CERTIFICATE.c.subscriber_id)
+        .subquery()
+    )
+    certificates = func.coalesce(work.c.certificates, 0)
+    rows = connection.execute(
+        select(
+            ESCALATION.c.id,
+            SUBSCRIBER.c.name,
+            SUBSCRIBER.c.sector,
+            ESCALATION.c.cause,
+            ESCALATION.c.step,
+            ESCALATION.c.raised_at,
+            certificates.label("certificates"),
+            func.coalesce(work.c.missing, 0).label("missing"),
+        )
+        .join(SUBSCRIBER, SUBSCRIBER.c.id == ESCALATION.c.subscriber_id)
+        .outerjoin(work, work.c.subscriber_id == ESCALATION.c.subscriber_id)
+        .where(live)
+        .order_by(certificates.desc(), ESCALATION.c.id)
+    )
+    return [
+        LiveEscalation(
+            escalation_id=row.id,
+            subscriber=row.name,
+            sector=row.sector,
+            cause=EscalationCause(row.cause),
+            step=row.step,
+            certificates=int(row.certificates),
+            missing=int(row.missing),
+            raised_at=row.raised_at,
+        )
+        for row in rows
+    ]
