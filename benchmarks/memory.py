@@ -20,14 +20,8 @@ def measure() -> list[Figure]:
     for size in SIZES:
         with tempfile.TemporaryDirectory() as folder:
             here = Path(__file__).with_name("whole_incident.py")
-            for part in ("make", "run"):
-                result = subprocess.run(
-                    [sys.executable, "-P", str(here), part, str(size), folder],
-                    check=True,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                )
-            told = json.loads(result.stdout)
+            _run(here, "make", size, folder)
+            told = json.loads(_run(here, "run", size, folder))
         if told["published_before_deadline"] != size:
             raise SystemExit(f"{size}: {told}")
         peaks[size] = told["peak_rss_bytes"] / 1e6
@@ -61,3 +55,12 @@ def measure() -> list[Figure]:
         )
     )
     return figures
+
+
+def _run(script: Path, part: str, size: int, folder: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-P", str(script), part, str(size), folder],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout

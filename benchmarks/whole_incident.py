@@ -63,7 +63,7 @@ def make(count: int, folder: Path) -> None:
                 .add_extension(
                     x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False
                 )
-                .sign(key, hashes.SHA256())  # type: ignore[arg-type]
+                .sign(key, hashes.SHA256())
             )
             bundle.write(certificate.public_bytes(serialization.Encoding.PEM))
     with (folder / "directory.csv").open("w", encoding="utf-8") as directory:

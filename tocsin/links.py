@@ -57,7 +57,7 @@ class Links:
 
     def sign(self, claims: LinkClaims) -> str:
         """Return the token for these claims."""
-        token = self._serializer.dumps(
+        return self._serializer.dumps(
             [
                 claims.incident,
                 claims.subscriber,
@@ -67,7 +67,6 @@ class Links:
                 int(claims.expires_at.timestamp()),
             ]
         )
-        return token if isinstance(token, str) else token.decode("ascii")
 
     def read(self, token: str, *, purpose: str, now: datetime) -> LinkClaims:
         """
@@ -90,10 +89,14 @@ class Links:
                 expires_at=datetime.fromtimestamp(expires, UTC),
             )
         except (BadData, ValueError, TypeError):
-            claims = None
-        if claims is None or claims.purpose != purpose or claims.expires_at <= now:
-            raise Refused("this link is not valid (any more)", source="I6")
+            raise _not_valid() from None
+        if claims.purpose != purpose or claims.expires_at <= now:
+            raise _not_valid()
         return claims
+
+
+def _not_valid() -> Refused:
+    return Refused("this link is not valid (any more)", source="I6")
 
 
 def read_secrets(path: Path) -> tuple[str, ...]:

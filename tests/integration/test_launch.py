@@ -5,9 +5,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from factories import HOUR, LAUNCH, MADE_AWARE
 from sqlalchemy import Engine, func, select
 
-from factories import HOUR, LAUNCH, MADE_AWARE
 from models.base import table
 from models.incident import Entry
 from models.revocation import Revocation

@@ -45,7 +45,7 @@ def findings_of(text: str) -> str:
     head, _, body = text.partition("=== input ===\n")
     certificates, chosen = [], []
     for line in head.splitlines():
-        kind, _, rest = line.partition(": ")
+        kind, _, rest = line.partition(":")
         if kind.startswith("certificate "):
             words = rest.split()
             certificates.append(
@@ -97,6 +97,7 @@ def test_every_code_has_a_case_on_file() -> None:
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 RSA = rsa.generate_private_key(65537, 2048)
+(CSR,) = read_csrs(make_csr("www.clinic.example", key=KEY).encode(), name="x").csrs
 
 
 @pytest.mark.parametrize(
@@ -135,9 +136,7 @@ RSA = rsa.generate_private_key(65537, 2048)
             id="encrypted-pkcs8-der",
         ),
         pytest.param(
-            RSA.private_bytes(
-                Encoding.PEM, PrivateFormat.OpenSSH, BestAvailableEncryption(b"pass")
-            ),
+            RSA.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()),
             id="openssh",
         ),
         pytest.param(
@@ -228,9 +227,8 @@ def test_any_bytes_give_findings_and_no_error(data: bytes) -> None:
 
 @given(st.data())
 def test_altered_csr_is_refused_wherever_it_was_altered(data: st.DataObject) -> None:
-    (der,) = read_csrs(make_csr("www.clinic.example").encode(), name="x").csrs
-    place = data.draw(st.integers(0, len(der) - 1))
-    altered = bytearray(der)
+    place = data.draw(st.integers(0, len(CSR) - 1))
+    altered = bytearray(CSR)
     altered[place] ^= data.draw(st.integers(1, 255))
 
     check = check_csr(
@@ -258,7 +256,9 @@ def test_hundred_csrs_find_their_hundred_certificates() -> None:
 
 
 def test_command_names_every_host_and_nothing_a_shell_would_run() -> None:
-    command = making_command(("*.clinic.example", "clinic.example", "$(reboot).example"))
+    command = making_command(
+        ("*.clinic.example", "clinic.example", "$(reboot).example")
+    )
 
     assert "subjectAltName=DNS:*.clinic.example,DNS:clinic.example'" in command
     assert "-out clinic.example.csr" in command

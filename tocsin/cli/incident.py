@@ -295,7 +295,7 @@ def _agreed(certificates: int) -> bool:
     answer = typer.prompt(
         f"To launch, type the number of certificates ({certificates})", default=""
     )
-    return answer.strip().replace(",", "") == str(certificates)
+    return str(answer).strip().replace(",", "") == str(certificates)
 
 
 @contextmanager

@@ -353,12 +353,16 @@ def _match(
     """Find the certificates that a CSR is for, and what their names differ in."""
     matched = sorted(index.names) if index.is_chosen else index.nearest(names)
     if not matched:
-        asked = f"asks for {_listed(names)}" if names else "names no host"
+        asked = (
+            f"It asks for {_listed(names)}, and none of your affected certificates has"
+            " such a name."
+            if names
+            else "It names no host."
+        )
         return (), [
             _refusal(
                 FindingCode.NAME_UNMATCHED,
-                f"It {asked}, and none of your affected certificates has such a name."
-                " Choose the certificate it is for, or make it with that"
+                f"{asked} Choose the certificate it is for, or make it with that"
                 " certificate's names.",
             )
         ]
@@ -379,7 +383,7 @@ def _match(
                 code=FindingCode.NAME_MISSING,
                 refuses=False,
                 message=f"It does not ask for {_listed(missing)}, which the affected"
-                " certificate has. Hand it in if you no longer need that.",
+                " certificate has. Hand it in only if that is no longer needed.",
             )
         )
     if known and (extra := names - known):

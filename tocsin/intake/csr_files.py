@@ -96,13 +96,16 @@ def _from_pem(text: bytes) -> Iterator[bytes | Finding]:
         return
     for piece in pem_pieces(BytesIO(_QUOTED.sub(b"", text))):
         if piece.der is None:
-            yield not_a_csr(f"Line {piece.row}: {piece.problem}")
+            yield not_a_csr(
+                f"What begins in line {piece.row} is damaged: it was cut or altered on"
+                " its way. Copy the whole CSR again, with its first and last line."
+            )
         elif _is_key(piece.der):
             yield _private_key()
         elif piece.label not in _LABELS:
             yield not_a_csr(
-                f"Line {piece.row}: this is a {piece.label.lower()}, not a CSR. A CSR"
-                " begins with -----BEGIN CERTIFICATE REQUEST-----."
+                f"What begins in line {piece.row} is a {piece.label.lower()}, not a"
+                " CSR. A CSR begins with -----BEGIN CERTIFICATE REQUEST-----."
             )
         else:
             yield from _from_der(piece.der)

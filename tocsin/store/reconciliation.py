@@ -1,8 +1,7 @@
 """Holds the record against the rows; a chain alone proves only that it is a chain."""
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, func, select
 
@@ -46,7 +45,7 @@ def _told(connection: Connection, incident: IncidentId) -> Counter[str]:
     revoked: set[int] = set()
     published: set[int] = set()
     for act in acts(connection, incident=incident):
-        detail: Mapping[str, Any] = act.detail
+        detail = cast("dict[str, Any]", act.detail)
         match act.action:
             case "incident-launched":
                 told["certificates scheduled"] += detail["certificates"]

@@ -1,0 +1,42 @@
+"""What must not be logged is not, even when somebody tries."""
+
+import subprocess
+import sys
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tocsin.log import redact
+
+
+def test_addresses_and_links_are_taken_out() -> None:
+    line = "to <chan@clinic.example>: http://ca.example/s/eyJh.b-c_d~e failed"
+
+    assert redact(line) == "to <[address]>: http://ca.example/s/[link] failed"
+
+
+@given(st.emails())
+def test_no_address_survives(address: str) -> None:
+    assert (
+        "@" not in redact(f"mail for {address} bounced")
+        or '"' in address
+        or "'" in address
+    )
+
+
+def test_libraries_and_our_own_lines_are_redacted_when_a_process_logs() -> None:
+    script = (
+        "import logging, structlog\n"
+        "from tocsin.log import configure_logging\n"
+        "configure_logging()\n"
+        "logging.getLogger('aiosmtplib').warning('refused %s', 'a@b.example')\n"
+        "structlog.get_logger().info('Sent', to='a@b.example', path='/s/abc.def')\n"
+    )
+
+    result = subprocess.run(
+        [sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True
+    )
+
+    assert "a@b.example" not in result.stderr
+    assert "abc.def" not in result.stderr
+    assert result.stderr.count("[address]") == 2

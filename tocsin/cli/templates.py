@@ -1,0 +1,102 @@
+"""`tocsin templates`: try the notices before anybody gets one."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from models.terms import NoticeKind
+from tocsin.errors import BadInput
+from tocsin.mail.render import (
+    FALLBACK,
+    TemplateSet,
+    check_templates,
+    render_notice,
+    sample_contexts,
+)
+from tocsin.settings import Settings
+
+app = typer.Typer(
+    help="The words of the notices: check them, look at them.", no_args_is_help=True
+)
+
+_SHOWN_FINDINGS = 20
+
+_Directory = Annotated[
+    Path | None,
+    typer.Option(
+        "--directory",
+        help="Your own templates, which come before ours. "
+        "Default: TOCSIN_TEMPLATE_DIRECTORY.",
+    ),
+]
+
+
+@app.command()
+def check(*, directory: _Directory = None) -> None:
+    """Render every notice in every language with sample data, and say what is wrong."""
+    templates = _templates(directory)
+    found = list(check_templates(templates))
+    errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    for finding in found[:_SHOWN_FINDINGS]:
+        errors.print(finding)
+    if len(found) > _SHOWN_FINDINGS:
+        errors.print(f"and {len(found) - _SHOWN_FINDINGS:,} more")
+    if found:
+        errors.print(f"{len(found):,} findings: an incident cannot use these templates")
+        raise typer.Exit(1)
+    languages = templates.languages()
+    samples = sum(len(sample_contexts(kind)) for kind in NoticeKind)
+    print(
+        f"{len(NoticeKind)} kinds in {len(languages)} "
+        f"{'language' if len(languages) == 1 else 'languages'} "
+        f"({', '.join(languages)}), each rendered for sample readers: "
+        f"{samples * len(languages)} notices, nothing wrong"
+    )
+    print(f"Next: tocsin templates show {NoticeKind.INITIAL}")
+
+
+@app.command()
+def show(
+    kind: Annotated[NoticeKind, typer.Argument(help="Which notice.")],
+    *,
+    language: Annotated[
+        str, typer.Option(help="A language tag; English where there is none of it.")
+    ] = FALLBACK,
+    sample: Annotated[
+        int, typer.Option(help="Which sample reader, from 1.", min=1)
+    ] = 2,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", help="Write the HTML to this file, for a browser."),
+    ] = None,
+    directory: _Directory = None,
+) -> None:
+    """Show a notice as a sample reader would get it."""
+    samples = list(sample_contexts(kind).items())
+    if sample > len(samples):
+        raise BadInput(
+            f"there are {len(samples)} sample readers of {kind}", field="--sample"
+        )
+    name, context = samples[sample - 1]
+    rendered = render_notice(
+        _templates(directory), kind=kind, language=language, context=context
+    )
+    print(f"Subject: {rendered.subject}\n\n{rendered.text.rstrip()}")
+    if html is not None:
+        html.write_text(rendered.html, "utf-8")
+    note = f"A sample with {name}; {len(samples)} samples, chosen by --sample."
+    if html is not None:
+        note += f" HTML in {html}."
+    print(note, file=sys.stderr)
+
+
+def _templates(directory: Path | None) -> TemplateSet:
+    """Take the operator's templates from the option, else from the settings."""
+    # Looking at words must not make a data directory, as reading the settings would.
+    chosen = directory or Settings().template_directory
+    if chosen is not None and not chosen.is_dir():
+        raise BadInput("no such directory of templates", file=str(chosen))
+    return TemplateSet.from_files(chosen)
