@@ -78,6 +78,7 @@ _PRINTED_BY_OPENSSL = re.compile(
 _HEX_PAIR = re.compile(r"[0-9A-Fa-f]{2}")
 _HEX_VALUE = re.compile(r"#((?:[0-9A-Fa-f]{2})+)")
 
+_BIT_STRING = 0x03
 _BMP_STRING = 0x1E
 _UNIVERSAL_STRING = 0x1C
 _STRINGS = frozenset((0x0C, 0x12, 0x13, 0x14, 0x16, 0x1A, 0x1B))
@@ -184,8 +185,8 @@ def decoded_value(tag: int, octets: bytes) -> str:
 def _attributes(name: x509.Name) -> Iterator[tuple[str, str]]:
     for attribute in name:
         value: str | bytes = attribute.value
-        if isinstance(value, bytes):  # a BIT STRING, given without its unused bits
-            value = decoded_value(3, b"\0" + value)
+        if isinstance(value, bytes):  # cryptography gives a BIT STRING's octets
+            value = decoded_value(_BIT_STRING, value)
         yield attribute.oid.dotted_string, value
 
 

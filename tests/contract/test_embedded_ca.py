@@ -16,7 +16,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from factories import LAUNCH
 
 from models.terms import CertificateId, Reason
-from tocsin.ca.backend import AnswerKind, CaBackend, Publication, RevocationRequest
+from tocsin.ca.backend import (
+    AnswerKind,
+    CaBackend,
+    Publication,
+    RevocationRequest,
+    StatusKind,
+)
 from tocsin.ca.contract import BackendContract, Subject
 from tocsin.ca.crl import CrlEntry, serial_octets, write_crl
 from tocsin.ca.embedded import EmbeddedCa, EmbeddedPublication
@@ -298,18 +304,103 @@ def test_nothing_is_proven_when_the_crl_is_another_issuers(
         proof(publication, issuer_key)
 
 
+def test_nothing_is_proven_before_anything_was_published(
+    publication: EmbeddedPublication, issuer_key: str
+) -> None:
+    with pytest.raises(Unavailable, match="no CRL"):
+        proof(publication, issuer_key)
+
+
+def test_the_ca_knows_no_other_serials_when_it_knows_what_it_issued(
+    directory: Path, ca: EmbeddedCa, publication: EmbeddedPublication, issuer_key: str
+) -> None:
+    add_issued(directory, issuer_key=issuer_key, serials=[1])
+
+    statuses = ca.look_up([request(issuer_key), request(issuer_key, 2), request("00")])
+    answers = publication.ask_ocsp(issuer_key, [1, 2])
+
+    assert ca.capabilities.checks_unknown
+    assert [status.kind for status in statuses] == [
+        StatusKind.GOOD,
+        StatusKind.UNKNOWN,
+        StatusKind.UNKNOWN,
+    ]
+    # TLS BR 4.9.10: never "good" for what was not issued.
+    assert [
+        ocsp.load_der_ocsp_response(answer).certificate_status for answer in answers
+    ] == [ocsp.OCSPCertStatus.GOOD, ocsp.OCSPCertStatus.UNKNOWN]
+
+
+def test_a_crl_of_another_make_is_read_unless_it_is_a_delta(
+    directory: Path, ca: EmbeddedCa, publication: EmbeddedPublication, issuer_key: str
+) -> None:
+    list(ca.revoke([request(issuer_key)]))
+    certificate = x509.load_der_x509_certificate(
+        publication.issuer_certificate(issuer_key)
+    )
+    entry = x509.RevokedCertificateBuilder().serial_number(1).revocation_date(LAUNCH)
+    plain = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(certificate.subject)
+        .last_update(LAUNCH)
+        .next_update(LAUNCH + timedelta(days=1))
+        .add_revoked_certificate(
+            entry.add_extension(
+                x509.CRLReason(x509.ReasonFlags.ca_compromise), critical=False
+            ).build()
+        )
+    )
+    delta = plain.add_extension(x509.DeltaCRLIndicator(1), critical=True)
+    key = signing_key(directory, issuer_key)
+
+    found = proof(
+        Altered(publication, crl=plain.sign(key, hashes.SHA256()).public_bytes(DER)),
+        issuer_key,
+    )
+
+    assert found.crl_number is None
+    assert [entry.reason for entry in found.published] == [2]
+    assert found.wrong_reason == (1,)
+    with pytest.raises(Unavailable, match="delta"):
+        proof(
+            Altered(
+                publication, crl=delta.sign(key, hashes.SHA256()).public_bytes(DER)
+            ),
+            issuer_key,
+        )
+
+
+def test_nothing_is_proven_when_the_issuers_certificate_is_no_help(
+    ca: EmbeddedCa, publication: EmbeddedPublication, issuer_key: str
+) -> None:
+    ca.publish(issuer_key)
+    strange, _ = self_signed(ed25519.Ed25519PrivateKey.generate())
+    other = x509.load_pem_x509_certificate(strange).public_bytes(DER)
+
+    with pytest.raises(Unavailable, match="certificate cannot be read"):
+        proof(Altered(publication, certificate=b"nonsense"), issuer_key)
+    with pytest.raises(Unavailable, match="CRL"):
+        proof(Altered(publication, certificate=other), issuer_key)
+
+
 class Altered:
     """A publication of which some part is another's."""
 
     def __init__(
-        self, inner: Publication, *, ocsp_answer: bytes | None = None, crl: bytes = b""
+        self,
+        inner: Publication,
+        *,
+        ocsp_answer: bytes | None = None,
+        crl: bytes = b"",
+        certificate: bytes = b"",
     ) -> None:
         self._inner = inner
         self._answer = ocsp_answer
         self._crl = crl
+        self._certificate = certificate
 
     def issuer_certificate(self, issuer_key: str) -> bytes:
-        return self._inner.issuer_certificate(issuer_key)
+        return self._certificate or self._inner.issuer_certificate(issuer_key)
 
     def read_crl(self, issuer_key: str) -> bytes:
         return self._crl or self._inner.read_crl(issuer_key)
@@ -463,7 +554,7 @@ def test_openssl_accepts_crl_and_ocsp(
 
 
 def openssl(arguments: str) -> str:
-    done = subprocess.run(  # noqa: S603 - fixed arguments of our own
+    done = subprocess.run(
         ["openssl", *arguments.split()],  # noqa: S607 - whichever is installed
         check=True,
         capture_output=True,

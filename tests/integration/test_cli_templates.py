@@ -1,8 +1,7 @@
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from models.terms import NoticeKind
 from tocsin.cli.templates import app
@@ -66,10 +65,10 @@ def test_check_shows_twenty_findings_and_a_count_when_there_are_more(
 
     assert done.exit_code == 1
     lines = done.stderr.splitlines()
-    # Four things are missing in each of nine texts.
+    # Five things are missing in each of nine texts.
     assert lines[20:] == [
-        "and 16 more",
-        "36 findings: an incident cannot use these templates",
+        "and 25 more",
+        "45 findings: an incident cannot use these templates",
     ]
 
 

@@ -225,6 +225,10 @@ def environment(
     (blocking / "sitecustomize.py").write_text(BLOCKED, "utf-8")
     url = launched.engine.url.render_as_string(hide_password=False)
     return {
+        # Coverage, where it is measured, follows into the process.
+        **{
+            name: os.environ[name] for name in os.environ if name.startswith("COVERAGE")
+        },
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(blocking),
         "TOCSIN_DATA_DIRECTORY": str(tmp_path / "data"),
@@ -255,7 +259,7 @@ def guard(
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        process = subprocess.Popen(
             [sys.executable, "-P", "-m", "tocsin.guard", *arguments],
             env=environment,
             stderr=subprocess.PIPE,
@@ -291,7 +295,7 @@ def test_i2_what_the_guard_must_do_without_is_really_gone(
 ) -> None:
     # Else the test above could not fail.
     for module in ("prefect", "jinja2", "tocsin.mail.render", "models.outreach"):
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             [sys.executable, "-P", "-c", f"import {module}"],
             env=environment,
             capture_output=True,

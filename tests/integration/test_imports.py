@@ -7,13 +7,13 @@ from factories import LAUNCH, insert_certificates, insert_incident
 from fakes.lists import ISSUER, NOT_BEFORE, make_certificate, name, pem
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, func, insert, select
 
 from models.base import table
 from models.incident import AffectedCertificate, CertificateBody, Entry, Issuer
 from models.subscriber import Contact, Subscriber
 from models.terms import IncidentId
-from tocsin.errors import Refused
+from tocsin.errors import Broken, Refused
 from tocsin.names import canonical_key, parse_name
 from tocsin.steps.intake import Imported, import_incident
 from tocsin.store.imports import clear_draft, draft_figures, findings
@@ -461,6 +461,47 @@ def test_progress_is_told_after_each_batch(draft: Engine, tmp_path: Path) -> Non
     )
 
     assert told == [2_000, 4_000, 4_501]
+
+
+def test_many_remarks_and_problems_are_cut_but_all_are_on_record(
+    draft: Engine, tmp_path: Path
+) -> None:
+    folder = tmp_path / "lists"
+    folder.mkdir()
+    for number in range(203):
+        write(folder, HEADER + row("zz"), f"{number:03}.csv")
+
+    imported = run(draft, folder)
+
+    assert imported.set_aside == 203
+    assert len(imported.problems) == 200
+    assert len(imported.notes) == 201
+    assert imported.notes[-1].startswith("3 further")
+    with reading(draft) as connection:
+        assert len(findings(connection, incident=DRAFT, limit=1_000)) == 203
+
+
+def test_i3_figures_that_do_not_add_up_stop_the_import(
+    draft: Engine, tmp_path: Path
+) -> None:
+    def meddle(_: int) -> None:
+        with writing(draft) as connection:
+            connection.execute(
+                insert(table(Entry)).values(
+                    incident_id=DRAFT, file="x", row=1, outcome="accepted"
+                )
+            )
+
+    with pytest.raises(Broken, match="does not add up"):
+        import_incident(
+            draft,
+            incident=DRAFT,
+            certificates=[write(tmp_path, HEADER + row("01"), "list.csv")],
+            directory=None,
+            default_zone="UTC",
+            now=LAUNCH,
+            progress=meddle,
+        )
 
 
 def test_texts_that_a_database_refuses_are_cleaned(

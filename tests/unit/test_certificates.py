@@ -2,11 +2,14 @@ import base64
 import json
 import zipfile
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import NameOID
 from fakes.lists import ISSUER, NOT_AFTER, NOT_BEFORE, make_certificate, name, pem
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +18,7 @@ from models.terms import SourceKind
 from tocsin.errors import BadInput
 from tocsin.intake.certificates import read_certificates
 from tocsin.intake.serials import parse_serial
-from tocsin.intake.tlv import parse_certificate
+from tocsin.intake.tlv import parse_certificate, read_name
 from tocsin.names import canonical_key, key_of_name, parse_name
 from tocsin.policy.entries import FileNote, ParsedEntry, SetAside
 
@@ -644,3 +647,178 @@ def test_names_of_issuers_with_other_string_types_match_their_text(
     (entry,), _, _ = read(write(tmp_path, der))
 
     assert entry.issuer_key == key_of_name(issuer)
+
+
+def test_octets_between_der_certificates_are_reported(tmp_path: Path) -> None:
+    one, two = make_certificate(1), make_certificate(2)
+
+    (entry,), (problem,), _ = read(write(tmp_path, one + b"junk" + two))
+    entries, set_aside, _ = read(write(tmp_path, one + b"\r\n" + two + bytes(9)))
+
+    assert (entry.serial, problem.row) == ("01", 2)
+    assert "what follows cannot be read" in problem.finding
+    assert ([each.serial for each in entries], set_aside) == (["01", "02"], [])
+
+
+def test_octets_behind_a_certificate_in_pem_are_left_out(tmp_path: Path) -> None:
+    der = make_certificate(1)
+    label = "TRUSTED CERTIFICATE"
+    body = base64.encodebytes(der + b"more").decode()
+    text = f"-----BEGIN {label}-----\n{body}-----END {label}-----\n"
+
+    (entry,), _, _ = read(write(tmp_path, text))
+
+    assert entry.der == der
+    assert "4 octets after the certificate" in (entry.finding or "")
+
+
+def test_pem_with_headers_is_read_and_mixed_up_lines_are_not(tmp_path: Path) -> None:
+    block = pem([make_certificate(1)])
+    with_header = block.replace(b"-----\n", b"-----\nSource: log\n\n", 1)
+    mixed_up = block.replace(b"END CERTIFICATE", b"END PKCS7")
+
+    (entry,), (problem,), _ = read(write(tmp_path, with_header + mixed_up))
+
+    assert entry.serial == "01"
+    assert "do not belong together" in problem.finding
+
+
+def test_a_poison_that_is_not_critical_makes_no_precertificate(tmp_path: Path) -> None:
+    der = make_certificate(1, precertificate=True)
+    oid = bytes.fromhex("060a2b06010401d679020403")
+    soft = malformed(der, oid + b"\x01\x01\xff", oid + b"\x01\x01\x00")
+
+    (entry,), _, _ = read(write(tmp_path, soft))
+
+    assert entry.kind is SourceKind.CERTIFICATE
+    assert "not critical" in (entry.finding or "")
+
+
+def test_dates_beyond_2049_are_read(tmp_path: Path) -> None:
+    not_after = NOT_AFTER.replace(year=2061)
+
+    (entry,), _, _ = read(write(tmp_path, make_certificate(1, not_after=not_after)))
+
+    assert entry.not_after == not_after
+
+
+def with_time(der: bytes, time: bytes) -> bytes:
+    """Replace notBefore by a time of another length."""
+    old = b"\x17\x0d251201000000Z"
+    validity = der.index(old) - 1
+    tbs = 4
+    parts = bytearray(der.replace(old, bytes((0x17, len(time))) + time))
+    parts[validity] += len(time) - 13
+    for place in (2, tbs + 2):
+        length = int.from_bytes(parts[place : place + 2], "big") + len(time) - 13
+        parts[place : place + 2] = length.to_bytes(2, "big")
+    return bytes(parts)
+
+
+@pytest.mark.parametrize(
+    ("time", "instant"),
+    [
+        (b"2511302400Z", None),
+        (b"2512010000Z", NOT_BEFORE),
+        (b"251201080000+0800", NOT_BEFORE),
+        (b"2511301900-0500", NOT_BEFORE),
+        (b"2512010800+08", None),
+        (b"some other day", None),
+    ],
+)
+def test_a_time_is_read_where_it_is_one_and_reported_where_not(
+    tmp_path: Path, time: bytes, instant: datetime | None
+) -> None:
+    der = with_time(make_certificate(1), time)
+
+    (entry,), _, _ = read(write(tmp_path, der))
+
+    assert entry.not_before == instant
+    assert entry.dns_names == ("www.clinic.example",)
+    assert ("validity" in (entry.finding or "")) is (instant is None)
+
+
+def test_old_string_types_are_read_as_cryptography_reads_them(tmp_path: Path) -> None:
+    issuer = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "香港", _ASN1Type.BMPString),
+            x509.NameAttribute(NameOID.COMMON_NAME, "CA", _ASN1Type.UniversalString),
+            x509.NameAttribute(
+                x509.ObjectIdentifier("2.5.4.45"), b"\1\2", _ASN1Type.BitString
+            ),
+            x509.NameAttribute(x509.ObjectIdentifier("2.999.1"), "x"),
+        ]
+    )
+
+    (entry,), _, _ = read(write(tmp_path, make_certificate(1, issuer=issuer)))
+
+    assert entry.issuer_key == key_of_name(issuer)
+    assert (
+        entry.issuer_name == "O=香港, CN=CA, x500UniqueIdentifier=#03020102, 2.999.1=x"
+    )
+    assert canonical_key(parse_name(entry.issuer_name)) == entry.issuer_key
+
+
+def test_a_name_that_cannot_be_read_still_has_one_key() -> None:
+    broken = b"\x30\x05\x31\x03\x30\x09\x00"
+
+    assert (
+        read_name(broken) == read_name(bytes(broken)) == [("0.0", "#" + broken.hex())]
+    )
+
+
+def test_a_link_to_a_folder_is_not_followed(tmp_path: Path) -> None:
+    real = tmp_path / "real"
+    real.mkdir()
+    write(real, make_certificate(1), "1.der")
+    listed = tmp_path / "listed"
+    listed.mkdir()
+    (listed / "loop").symlink_to(tmp_path, target_is_directory=True)
+
+    entries, (problem,), _ = read(listed)
+
+    assert not entries
+    assert "not followed" in problem.finding
+
+
+def test_a_device_is_set_aside() -> None:
+    _, (problem,), _ = read(Path("/dev/null"))
+
+    assert "not a file" in problem.finding
+
+
+def test_an_empty_zip_is_set_aside(tmp_path: Path) -> None:
+    packed = tmp_path / "empty.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.mkdir("folder")
+
+    _, (problem,), _ = read(packed)
+
+    assert "without files" in problem.finding
+
+
+def test_a_member_under_a_password_is_set_aside(tmp_path: Path) -> None:
+    packed = tmp_path / "list.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("one.pem", pem([make_certificate(1)]))
+    content = bytearray(packed.read_bytes())
+    for signature, offset in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        content[content.index(signature) + offset] |= 1
+
+    _, (problem,), _ = read(write(tmp_path, bytes(content), "locked.zip"))
+
+    assert "password" in problem.finding
+
+
+def test_a_file_that_is_not_what_its_beginning_says_is_set_aside(
+    tmp_path: Path,
+) -> None:
+    content = b"\xef\xbb\xbf" + (HEADER + row_of("Zürich")).encode("cp1252")
+
+    _, (problem,), _ = read(write(tmp_path, content))
+
+    assert "begins as UTF-8" in problem.finding
+
+
+def row_of(subscriber: str) -> str:
+    return f'"{ISSUER}",01,{subscriber}\n'

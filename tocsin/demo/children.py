@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,16 +20,6 @@ _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 _ENDS_WITHIN = 10.0
 _STARTS_WITHIN = 120.0
 _LOOK_EVERY = 0.2
-
-
-def free_port(preferred: int | None = None) -> int:
-    """Return a port nobody listens on; the preferred one where it is free."""
-    for port in (preferred or 0, 0):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((_HOST, port))
-            return int(probe.getsockname()[1])
-    raise Unavailable("no port is free on this machine")
 
 
 def prefect_environment(folder: Folder, port: int) -> dict[str, str]:

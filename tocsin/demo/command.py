@@ -25,14 +25,10 @@ from rich.progress import (
 from rich.table import Table
 
 from tocsin.demo import record
-from tocsin.demo.children import (
-    free_port,
-    prefect_environment,
-    running,
-    wait_for,
-)
+from tocsin.demo.children import prefect_environment, running, wait_for
 from tocsin.demo.folder import Folder
-from tocsin.demo.summary import peak_rss_bytes
+from tocsin.demo.ports import free_port
+from tocsin.demo.summary import own_peak_rss_bytes, peak_rss_bytes
 from tocsin.errors import TocsinError, Unavailable
 
 _PREFECT_PORT = 4200
@@ -137,7 +133,7 @@ def _run(
             )
             figures = _follow(engine, screen, log=folder.logs / _ENGINE_LOG)
         figures["peak_rss_bytes"] |= {
-            "tocsin demo": peak_rss_bytes_here(),
+            "tocsin demo": own_peak_rss_bytes(),
             "prefect server": peak_rss_bytes(server.pid),
         }
         text = json.dumps(figures, indent=2, ensure_ascii=False) + "\n"
@@ -147,14 +143,6 @@ def _run(
         _tell(folder, figures, url=f"http://127.0.0.1:{chosen}" if stays else None)
         if stays:
             _stay(server)
-
-
-def peak_rss_bytes_here() -> int:
-    """Return the most memory this process itself held, its children not counted."""
-    import resource  # noqa: PLC0415 - absent on Windows
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if sys.platform == "darwin" else 1024)
 
 
 def _follow(

@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tocsin.demo import record
 from tocsin.demo.people import Answer, Deed
 from tocsin.demo.population import Organisation
 from tocsin.demo.webpage import Form, Page, parse_page
@@ -149,11 +150,11 @@ class Crowd:
 
         """
         due = [one for one in self._open if one.at <= now]
-        ended = [answer for answer in due if self._answer(answer)]
+        ended = [answer for answer in due if self._answer(answer, now)]
         self._open = [one for one in self._open if one not in ended]
         return len(ended)
 
-    def _answer(self, answer: Answer) -> bool:
+    def _answer(self, answer: Answer, now: datetime) -> bool:
         organisation = self._organisations[answer.organisation]
         half_sent = self._journal.half_sent(answer)
         if half_sent is not None:
@@ -177,6 +178,8 @@ class Crowd:
         overview = self._open_page(link)
         wanted = f"{base}/{_PAGES[answer.deed]}"
         if not any(urlsplit(one).path == wanted for one in overview.links):
+            if now < record.DEADLINE:
+                raise Broken(f"no way to {answer.deed} on the page {overview.title!r}")
             self._journal.note_end(answer, Outcome.TOO_LATE)
             return True
         form = _form(self._open_page(urljoin(link, wanted)), f"{wanted}/check")

@@ -1,6 +1,8 @@
 """The replay in figures that sum; without it nobody could tell how it went."""
 
 import json
+import resource
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +21,8 @@ class DemoSummary:
 
     Args:
         figures: Everything counted of the incident, checked to sum (I3).
+        late_answers: Answers that came when everything was revoked: they changed
+            nothing.
         wall_seconds: How long it took, all its runs together.
         prefect_seconds: Of these, what Prefect took.
         peak_rss_bytes: The most memory each process held.
@@ -26,6 +30,7 @@ class DemoSummary:
     """
 
     figures: IncidentFigures
+    late_answers: int
     wall_seconds: float
     prefect_seconds: float
     peak_rss_bytes: Mapping[str, int]
@@ -46,6 +51,7 @@ class DemoSummary:
             "replies_by_kind": {
                 kind.value: number for kind, number in counted.replies.items()
             },
+            "late_answers": self.late_answers,
             "csrs_received": counted.csrs,
             "escalations": sum(counted.escalations.values()),
             "published": counted.published,
@@ -70,6 +76,12 @@ class DemoSummary:
 def _written(at: datetime | None) -> str | None:
     """Write an instant in the record's zone, with its offset."""
     return at.astimezone(ZoneInfo(record.ZONE)).isoformat() if at else None
+
+
+def own_peak_rss_bytes() -> int:
+    """Return the most memory this process itself held, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024)
 
 
 def peak_rss_bytes(pid: int) -> int:

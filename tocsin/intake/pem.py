@@ -15,6 +15,8 @@ _END = b"-----END "
 _DASHES = b"-----"
 _LONGEST_LABEL = 64
 _LONGEST_HEADER = 6  # octets of tag and length
+_SEQUENCE = 0x30
+_PADDING = (b"\r", b"\n", b"\0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,37 +47,39 @@ def pem_pieces(stream: IO[bytes]) -> Iterator[Piece]:
 
 def der_pieces(stream: IO[bytes]) -> Iterator[Piece]:
     """Cut a file of one or more DER elements into them."""
-    data = b""
-    number = 0
+    data = stream.read(_CHUNK)
+    at = number = 0
     while True:
-        if len(data) < _LONGEST_HEADER:
-            data += stream.read(_CHUNK)
-        if not data.strip(b"\r\n\0"):
-            rest = stream.read(1)
-            if not rest:
+        while data[at : at + 1] in _PADDING:
+            at += 1
+        if len(data) - at < _LONGEST_HEADER:
+            more = stream.read(_CHUNK)
+            data, at = data[at:] + more, 0
+            if more:
+                continue
+            if not data:
                 return
-            data = rest
-            continue
         number += 1
-        length = length_of_element(data[:_LONGEST_HEADER])
-        if length is None or length > _LARGEST or (data[0] != 0x30 and number > 1):  # noqa: PLR2004 - SEQUENCE
+        length = length_of_element(data[at : at + _LONGEST_HEADER])
+        if (
+            length is None
+            or length > _LARGEST
+            or (number > 1 and data[at] != _SEQUENCE)
+        ):
             problem = (
                 "no certificate begins here, and what follows cannot be read either. "
                 "Take out what stands between the certificates, or give them as PEM."
             )
             yield Piece(number, "", None, problem)
             return
-        while len(data) < length:
-            more = stream.read(max(_CHUNK, length - len(data)))
-            if not more:
-                problem = (
-                    f"ends early: {len(data)} of {length} octets. Export it again."
-                )
-                yield Piece(number, "", None, problem)
-                return
-            data += more
-        yield Piece(number, "", data[:length])
-        data = data[length:]
+        if len(data) - at < length:
+            data, at = data[at:] + stream.read(max(_CHUNK, length)), 0
+        if len(data) - at < length:
+            problem = f"ends early: {len(data)} of {length} octets. Export it again."
+            yield Piece(number, "", None, problem)
+            return
+        yield Piece(number, "", data[at : at + length])
+        at += length
 
 
 class _Buffer:

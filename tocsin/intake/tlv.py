@@ -1,5 +1,6 @@
 """A lenient reading of X.509; affected certificates are often malformed, and still to be revoked."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -25,6 +26,11 @@ _SUBJECT_ALT_NAME = bytes.fromhex("551d11")
 _BASIC_CONSTRAINTS = bytes.fromhex("551d13")
 _LOOKED_AT = frozenset((_POISON, _SUBJECT_ALT_NAME, _BASIC_CONSTRAINTS))
 
+_AFTER_THE_YEAR = rb"(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?(?:[.,]\d+)?(?:Z|([+-]\d{4}))?"
+_SHAPES = {
+    _UTC_TIME: re.compile(rb"(\d\d)" + _AFTER_THE_YEAR),
+    _GENERALIZED_TIME: re.compile(rb"(\d{4})" + _AFTER_THE_YEAR),
+}
 _CENTURY_TURNS_AT = 50  # RFC 5280 4.1.2.5.1
 
 
@@ -247,30 +253,21 @@ def _validity(der: bytes, at: int, end: int) -> tuple[datetime | None, datetime 
 
 
 def _instant(tag: int, text: bytes) -> datetime | None:
+    shape = _SHAPES.get(tag)
+    match = shape.fullmatch(text) if shape else None
+    if match is None:
+        return None
+    year, month, day, hour, minute, second = (
+        int(part or 0) for part in match.groups()[:6]
+    )
+    if tag == _UTC_TIME:
+        year += 1900 if year >= _CENTURY_TURNS_AT else 2000
+    offset = match[7]
     try:
-        if tag == _UTC_TIME:
-            short = int(text[:2])
-            year = short + (1900 if short >= _CENTURY_TURNS_AT else 2000)
-            rest = text[2:]
-        elif tag == _GENERALIZED_TIME:
-            year = int(text[:4])
-            rest = text[4:]
-        else:
-            return None
-        seconds = rest[8:10]
-        instant = datetime(
-            year,
-            int(rest[:2]),
-            int(rest[2:4]),
-            int(rest[4:6]),
-            int(rest[6:8]),
-            int(seconds) if seconds.isdigit() else 0,
-            tzinfo=UTC,
-        )
-        sign = rest[-5:-4]
-        if sign in (b"+", b"-"):  # RFC 5280 forbids it, certificates have it
-            offset = timedelta(hours=int(rest[-4:-2]), minutes=int(rest[-2:]))
-            instant += -offset if sign == b"+" else offset
+        instant = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+        if offset:  # RFC 5280 forbids it, certificates have it
+            ahead = timedelta(hours=int(offset[1:3]), minutes=int(offset[3:5]))
+            instant += ahead if offset[:1] == b"-" else -ahead
     except (ValueError, OverflowError):
         return None
     return instant

@@ -59,7 +59,7 @@ class Sent:
     superseded: int = 0
 
 
-def send_due(
+def send_due(  # noqa: PLR0917 - collaborators, each of a type of its own
     engine: Engine,
     mailer: Mailer,
     templates_for: Callable[[IncidentId], TemplateSet],
@@ -194,10 +194,12 @@ def _send(
         else:
             letters[notice.notice_id] = letter
     by_id = {notice.notice_id: notice for notice in claimed}
-    for ended in mailer.send([letter.message for letter in letters.values()]):
-        outcomes.append(
-            _outcome(ended, by_id[ended.notice_id], letters[ended.notice_id])
-        )
+    messages = [letter.message for letter in letters.values()]
+    # One by one: those before an error in the middle are known.
+    outcomes.extend(
+        _outcome(ended, by_id[ended.notice_id], letters[ended.notice_id])
+        for ended in mailer.send(messages)
+    )
 
 
 def _outcome(
