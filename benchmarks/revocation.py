@@ -190,7 +190,7 @@ def _launch(engine: Engine, issuer_key: str, count: int) -> None:
                 {
                     "incident_id": _INCIDENT,
                     "issuer_id": 1,
-                    "serial": f"{_serial(number):032x}",
+                    "serial": f"{_serial(number):x}",
                     "subject": "",
                     "dns_names": [],
                     "replacement_state": "awaiting-csr",

@@ -30,6 +30,7 @@ class WaywardCa:
         cannot_publish: Whether publishing finds it gone.
         forgets_to_publish: Whether publishing says yes and does nothing.
         before_answer: Called before each answer with the number of answers so far.
+        before_status: The same for look-ups.
 
     """
 
@@ -41,6 +42,7 @@ class WaywardCa:
     cannot_publish: bool = False
     forgets_to_publish: bool = False
     before_answer: Callable[[int], None] = lambda _: None
+    before_status: Callable[[int], None] = lambda _: None
     asked: list[int] = field(default_factory=list)
     looked_up: list[int] = field(default_factory=list)
 
@@ -56,8 +58,10 @@ class WaywardCa:
     ) -> Iterator[CertificateStatus]:
         if self.cannot_look_up:
             raise Unavailable("out of reach")
-        self.looked_up += [request.serial for request in requests]
-        return self.inner.look_up(requests)
+        for count, request in enumerate(requests):
+            self.before_status(count)
+            self.looked_up.append(request.serial)
+            yield from self.inner.look_up([request])
 
     def revoke(
         self, requests: Sequence[RevocationRequest]

@@ -24,7 +24,7 @@ from models.terms import CertificateId, Reason, RevocationState
 from tocsin.ca.backend import AnswerKind, RevocationAnswer, RevocationRequest
 from tocsin.ca.issuers import create_issuer
 from tocsin.clock import SteppedClock
-from tocsin.errors import Broken, Refused
+from tocsin.errors import Broken, Refused, Unavailable
 from tocsin.policy.revocation import Outcome
 from tocsin.store import overdue, revocations
 from tocsin.store.session import reading, writing
@@ -454,6 +454,45 @@ def test_i4_a_process_stops_when_its_claim_was_taken_over(
     # Noticed when the next answers are recorded; what the CA did is recorded, too.
     assert (done.revoked, done.in_doubt) == (200, 100)
     assert launched.states() == {"published": 200, "submitted": 100}
+
+
+def test_i4_a_process_stops_when_its_claim_was_taken_over_while_it_looked_up(
+    make: Make,
+) -> None:
+    launched = make(200)
+    launched.clock.step_to(REVOCATION)
+    claim_and_die(launched, after_calls=150)
+    launched.step(minutes=2)
+
+    def lose_the_claim(count: int) -> None:
+        if count == 50:
+            with writing(launched.engine) as connection:
+                connection.execute(update(ROWS).values(lease_owner="another"))
+
+    ca = WaywardCa(launched.ca, before_status=lose_the_claim)
+
+    done = launched.revoke(ca)
+
+    assert (done.already, done.in_doubt) == (100, 100)
+    assert ca.asked == []
+
+
+def test_what_was_found_is_kept_when_the_ca_goes_away_during_the_look_up(
+    due: LaunchedIncident,
+) -> None:
+    claim_and_die(due, after_calls=3)
+    due.step(minutes=2)
+
+    def go_away(count: int) -> None:
+        if count == 1:
+            raise Unavailable("out of reach")
+
+    ca = WaywardCa(due.ca, before_status=go_away)
+
+    done = due.revoke(ca)
+
+    assert (done.already, done.retried, done.published) == (1, 2, 1)
+    assert ca.asked == []  # not looked up is not repeated
 
 
 def test_i4_a_process_that_lost_its_claim_can_only_add_what_is_revoked(

@@ -17,7 +17,7 @@ from models.subscriber import Contact
 from models.terms import Circumstance, IncidentId
 from tocsin.ca.issuers import create_issuer, find_issuer
 from tocsin.clock import SteppedClock
-from tocsin.demo.relay import EmbeddedRelay
+from tocsin.demo.relay import EmbeddedRelay, looks_like_a_bouncer
 from tocsin.settings import Settings
 from tocsin.steps.advance import Advanced, Collaborators, advance, next_due_at
 from tocsin.steps.collaborators import current_templates, open_collaborators
@@ -93,7 +93,9 @@ def story(tmp_path: Path) -> Iterator[Story]:
         )
     )
     (tmp_path / "directory.csv").write_text(DIRECTORY, "utf-8")
-    with EmbeddedRelay(tmp_path / "mail", clock=clock) as relay:
+    with EmbeddedRelay(
+        tmp_path / "mail", clock=clock, bounces=looks_like_a_bouncer
+    ) as relay:
         settings = Settings(
             data_directory=tmp_path,
             smtp_host="127.0.0.1",

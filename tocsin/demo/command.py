@@ -251,8 +251,9 @@ def _lines(figures: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         "log entries",
         f"{figures['log_entries']:,}",
         (
-            f"{figures['certificates']:,} certificates + {figures['duplicates']:,} "
-            f"listed twice + {figures['set_aside']:,} set aside"
+            f"{figures['certificates']:,} certificates + "
+            f"{figures['precertificates']:,} precertificates of theirs + "
+            f"{figures['set_aside']:,} set aside"
         ),
     )
     yield "subscribers", f"{figures['subscribers']:,}", ""

@@ -48,7 +48,8 @@ class EmbeddedRelay:
         host: Where it listens.
         port: 0: any that is free; see ``port``.
         clock: Tells the instants in what it returns.
-        bounces: Of which addresses it takes mail only to return it.
+        bounces: Of which addresses it takes mail only to return it; unless told, of
+            those that ask for it, so that anybody can try.
         refuses: Which addresses it refuses at once.
 
     """
@@ -60,7 +61,7 @@ class EmbeddedRelay:
         host: str = "127.0.0.1",
         port: int = 0,
         clock: Clock | None = None,
-        bounces: Callable[[str], bool] = never,
+        bounces: Callable[[str], bool] = looks_like_a_bouncer,
         refuses: Callable[[str], bool] = never,
     ) -> None:
         self.directory = directory

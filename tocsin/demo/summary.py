@@ -40,7 +40,9 @@ class DemoSummary:
         counted = self.figures
         return {
             "log_entries": counted.entries,
-            "duplicates": counted.duplicates,
+            "precertificates": (
+                counted.entries - counted.set_aside - counted.certificates
+            ),
             "set_aside": counted.set_aside,
             "certificates": counted.certificates,
             "subscribers": counted.subscribers,

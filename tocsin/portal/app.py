@@ -5,7 +5,7 @@ import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import PlainTextResponse, Response
 from sqlalchemy import Engine
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -13,7 +13,7 @@ from tocsin.clock import Clock, SystemClock
 from tocsin.links import Links, read_secrets
 from tocsin.log import configure_logging
 from tocsin.portal.desk import DeadLink, Desk, PortalConfig
-from tocsin.portal.pages import subscriber_routes
+from tocsin.portal.pages import add_subscriber_routes
 from tocsin.portal.render import Pages
 from tocsin.settings import Settings, read_settings
 from tocsin.store.session import migrate, open_engine
@@ -60,7 +60,7 @@ def create_app(
     # No documentation pages and no schema: they would tell what there is to try.
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.state.desk = desk
-    app.include_router(subscriber_routes())
+    add_subscriber_routes(app.router)
     app.add_api_route("/healthz", _healthy, methods=_READ)
     app.add_api_route("/static/portal.css", _stylesheet, methods=_READ)
     app.add_exception_handler(DeadLink, _dead_link)
@@ -184,16 +184,26 @@ class _LimitedBody:
             await self._app(scope, receive, send)
             return
         taken = 0
+        headers = Headers(scope=scope)
+        unread = "transfer-encoding" in headers or headers.get("content-length") != "0"
+        unread &= scope["method"] not in _READ
 
         async def limited() -> Message:
-            nonlocal taken
+            nonlocal taken, unread
             message = await receive()
             taken += len(message.get("body", b""))
+            unread &= message.get("more_body", False)
             if taken > self._limit:
                 raise HTTPException(_TOO_LARGE)
             return message
 
-        await self._app(scope, limited, send)
+        async def hanging_up(message: Message) -> None:
+            if message["type"] == "http.response.start" and unread:
+                # Else the server would go on taking in what nobody reads.
+                MutableHeaders(scope=message)["Connection"] = "close"
+            await send(message)
+
+        await self._app(scope, limited, hanging_up)
 
 
 if __name__ == "__main__":

@@ -107,9 +107,8 @@ TheDesk = Annotated[Desk, Depends(_desk)]
 Sent = Annotated[Submitted, Depends(read_submitted)]
 
 
-def subscriber_routes() -> APIRouter:
-    """Return the routes behind a subscriber's link. None that reads changes anything (I6)."""
-    router = APIRouter(default_response_class=HTMLResponse)
+def add_subscriber_routes(router: APIRouter) -> None:
+    """Add what stands behind a subscriber's link; what only reads changes nothing (I6)."""
     router.add_api_route("/s/{token}", _overview, methods=_READ)
     for act in ACTS:
         base = f"/s/{{token}}/{act.slug}"
@@ -119,7 +118,6 @@ def subscriber_routes() -> APIRouter:
     router.add_api_route("/s/{token}/undo/{reply}", _undo_check, methods=_READ)
     router.add_api_route("/s/{token}/undo/{reply}", _undo, methods=["POST"])
     router.add_api_route("/s/{token}/done/{reply}", _done, methods=_READ)
-    return router
 
 
 def _overview(desk: TheDesk, token: str, page: str = "1") -> Response:

@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 
 from sqlalchemy import Connection
 
 from models.terms import (
+    Circumstance,
     ContactRole,
     EscalationCause,
     IncidentId,
@@ -25,7 +27,7 @@ from tocsin.mail.render import (
 )
 from tocsin.mail.skeleton import assemble, certificate_list
 from tocsin.mail.smtp import OutgoingMessage
-from tocsin.policy.rules import parse_rule_pack
+from tocsin.policy.rules import Rule, parse_rule_pack
 from tocsin.store.incidents import IncidentRecord, read_incident
 from tocsin.store.matters import (
     ESCALATIONS_SHOWN,
@@ -204,7 +206,7 @@ def _to_subscriber(
     token: str,
     sender: Sender,
 ) -> NoticeContext:
-    rule = parse_rule_pack(record.rule_pack).rule(record.circumstance)
+    rule = _rule(record.rule_pack, record.circumstance)
     zone, language = notice.to.zone, notice.to.language
     return NoticeContext(
         incident_title=record.title,
@@ -223,6 +225,12 @@ def _to_subscriber(
         ca_phone=sender.ca_phone,
         ca_site=sender.ca_site,
     )
+
+
+@lru_cache(maxsize=16)
+def _rule(pack: str, circumstance: Circumstance) -> Rule:
+    """Return a rule of a frozen pack, read once and not for each notice."""
+    return parse_rule_pack(pack).rule(circumstance)
 
 
 def _to_staff(

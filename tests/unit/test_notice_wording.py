@@ -1,0 +1,105 @@
+"""What a tired reader trips over: broken links, wide lines, wrong numbers."""
+
+from dataclasses import replace
+
+import pytest
+
+from models.terms import NoticeKind
+from tocsin.mail.render import (
+    NoticeContext,
+    Rendered,
+    TemplateSet,
+    render_notice,
+    sample_contexts,
+)
+
+TEMPLATES = TemplateSet.from_files()
+TO_SUBSCRIBERS = [kind for kind in NoticeKind if kind is not NoticeKind.ESCALATION]
+# As long as real ones are, with the hyphens that base64url has.
+LINK = (
+    "https://certificates.ca.example/s/WyIyMDI0MDMxOC1hYmMxMjMiLDEyMyw0NTYsInN1YnNj-"
+    "cmliZXIiLDAsMTcx-abc_MjUyMDYwXQ.q-uAf3-Gk9_eTzYx0bQw-9LmNoPq"
+)
+
+
+def rendered(kind: NoticeKind, total: int, without_csr: int) -> Rendered:
+    few, many = "1 certificates", "98 certificates"
+    context = sample_contexts(kind)[few if total == 1 else many]
+    assert isinstance(context, NoticeContext)
+    return render_notice(
+        TEMPLATES,
+        kind=kind,
+        language="en",
+        context=replace(context, total=total, without_csr=without_csr, link=LINK),
+    )
+
+
+@pytest.mark.parametrize("kind", TO_SUBSCRIBERS)
+def test_link_stays_on_one_line_when_it_is_long_and_has_hyphens(
+    kind: NoticeKind,
+) -> None:
+    notice = rendered(kind, total=98, without_csr=98)
+
+    assert LINK in notice.text.splitlines()
+    assert f'href="{LINK}"' in notice.html
+
+
+@pytest.mark.parametrize("kind", NoticeKind)
+def test_text_fits_a_narrow_window(kind: NoticeKind) -> None:
+    for context in sample_contexts(kind).values():
+        text = render_notice(TEMPLATES, kind=kind, language="en", context=context).text
+
+        too_wide = [line for line in text.splitlines() if len(line) > 90]
+
+        assert too_wide == []
+
+
+@pytest.mark.parametrize("kind", TO_SUBSCRIBERS)
+@pytest.mark.parametrize("without_csr", [0, 1])
+def test_one_certificate_is_spoken_of_in_the_singular(
+    kind: NoticeKind, without_csr: int
+) -> None:
+    notice = rendered(kind, total=1, without_csr=without_csr)
+
+    for words in (notice.subject, notice.text, notice.html):
+        for plural in (
+            "certificates of",
+            "of them",
+            "They ",
+            "these hosts",
+            "CSRs for",
+        ):
+            assert plural not in words
+
+
+@pytest.mark.parametrize(
+    ("without_csr", "beginning"),
+    [(98, "No CSR yet: "), (3, "No CSR yet for 3 of 98: "), (0, "Reminder: ")],
+)
+def test_reminder_says_how_many_csrs_are_missing(
+    without_csr: int, beginning: str
+) -> None:
+    notice = rendered(NoticeKind.REMINDER, total=98, without_csr=without_csr)
+
+    assert notice.subject.startswith(beginning)
+    assert ("no CSR" in notice.text) == (without_csr > 0)
+
+
+@pytest.mark.parametrize("kind", TO_SUBSCRIBERS)
+def test_first_screen_says_what_when_which_and_what_to_do_before_why(
+    kind: NoticeKind,
+) -> None:
+    notice = rendered(kind, total=98, without_csr=98)
+    wanted = [
+        "Saturday 7 March 2026, 11:00 HKT",
+        "appointments.clinics.example",
+        "and 93 more",
+        LINK,
+        "Why the date cannot move",
+        "private key",
+    ]
+
+    body = notice.html.partition("<body>")[2].casefold()
+    for words in (body, notice.text.casefold()):
+        places = [words.index(part.casefold()) for part in wanted]
+        assert places == sorted(places)
