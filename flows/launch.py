@@ -15,7 +15,7 @@ from prefect.states import Completed, Failed, State
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.collaborators import equipped
-from flows.dashboards import show_incidents
+from flows.artifacts import show_incidents
 from flows.milestones import ensure_milestones
 from models.terms import Circumstance, IncidentId
 from tocsin.errors import BadInput, Refused, TocsinError
@@ -225,7 +225,9 @@ def launch_draft(form: IncidentForm) -> Launched:
             clock=c.clock,
         )
         ensure_milestones(incident, launched.milestones, now=c.clock.now())
-        show_incidents(c.engine, [incident], now=c.clock.now(), base=settings.prefect_url)
+        show_incidents(
+            c.engine, [incident], now=c.clock.now(), base=settings.prefect_url
+        )
     return launched
 
 

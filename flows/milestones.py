@@ -89,7 +89,9 @@ def mark_lost_runs(*, served_since: datetime, now: datetime) -> int:
             flow_run_filter=FlowRunFilter(
                 deployment_id=FlowRunFilterDeploymentId(any_=ours),
                 state=FlowRunFilterState(
-                    type=FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING])
+                    type=FlowRunFilterStateType(
+                        any_=[StateType.PENDING, StateType.RUNNING]
+                    )
                 ),
                 expected_start_time=FlowRunFilterExpectedStartTime(before_=before),
             )

@@ -239,7 +239,8 @@ def render_notice(
         )
     except TemplateNotFound as error:
         raise Broken(f"there is no template {error.name}") from error
-    except TemplateError as error:
+    except (TemplateError, TypeError, ValueError, ArithmeticError) as error:
+        # What a template does with a value fails as Python does.
         raise Broken(f"template {kind} ({language}): {error}") from error
     return Rendered(subject=" ".join(subject.split()), text=text, html=html)
 

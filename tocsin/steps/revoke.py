@@ -329,7 +329,7 @@ def _count(done: Revoked, work: _Batch) -> None:
                 done.unknown += count
             case AnswerKind.REFUSED:
                 done.refused += count
-            case AnswerKind.RETRY | AnswerKind.FATAL:
+            case AnswerKind.RETRY | AnswerKind.FATAL:  # pragma: no branch
                 done.retried += count
 
 

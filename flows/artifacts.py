@@ -1,0 +1,73 @@
+"""Keeps an incident's pages in Prefect's UI, each at an address that stays."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactUpdate
+from prefect.client.schemas.filters import (
+    ArtifactCollectionFilter,
+    ArtifactCollectionFilterKey,
+)
+from sqlalchemy import Engine
+
+from flows.dashboards import Page, read_board, render_page
+from models.terms import IncidentId
+from tocsin.store.session import reading
+
+
+def show_incidents(
+    engine: Engine, incidents: Sequence[IncidentId], *, now: datetime, base: str
+) -> None:
+    """
+    Bring the pages of these incidents up to date.
+
+    A page keeps its address and is overwritten: what was true a minute ago is of no
+    use to anybody, and would be thousands of copies a day.
+
+    Args:
+        engine: The database.
+        incidents: Which.
+        now: The instant to show, UTC.
+        base: The address of Prefect's UI.
+
+    """
+    for incident in incidents:
+        with reading(engine) as connection:
+            board = read_board(connection, incident=incident, now=now)
+        pages = _pages(incident)
+        for page in Page:
+            if page not in pages:
+                pages[page] = create_markdown_artifact(
+                    key=_key(incident, page),
+                    markdown=render_page(page, board, {}),
+                    description=page.question,
+                )
+        links = {page: f"{base}/artifacts/artifact/{pages[page]}" for page in Page}
+        with get_client(sync_client=True) as client:
+            for page, artifact in pages.items():
+                client.update_artifact(
+                    artifact,
+                    ArtifactUpdate(
+                        data=render_page(page, board, links),
+                        description=f"{page.question} {board.figures.summary.title}",
+                    ),
+                )
+
+
+def _pages(incident: IncidentId) -> dict[Page, UUID]:
+    """Find the pages there are."""
+    keys = {_key(incident, page): page for page in Page}
+    with get_client(sync_client=True) as client:
+        found = client.read_latest_artifacts(
+            artifact_filter=ArtifactCollectionFilter(
+                key=ArtifactCollectionFilterKey(any_=list(keys))
+            )
+        )
+    return {keys[one.key]: one.latest_id for one in found if one.key}
+
+
+def _key(incident: IncidentId, page: Page) -> str:
+    return f"incident-{incident}-{page}"
