@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from models.terms import Circumstance
 from tocsin.ca.issuers import create_issuer, find_issuer, signing_key
 from tocsin.clock import SteppedClock
+from tocsin.log import configure_logging
 from tocsin.settings import Settings
 from tocsin.steps.advance import advance, next_due_at
 from tocsin.steps.collaborators import current_templates, open_collaborators
@@ -126,6 +127,7 @@ def run(folder: Path) -> dict[str, object]:
 
 def main() -> None:
     """Make or run."""
+    configure_logging()
     part, count, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
     if part == "make":
         make(count, folder)

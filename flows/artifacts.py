@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import cast
 from uuid import UUID
 
 from prefect.artifacts import create_markdown_artifact
@@ -40,7 +41,7 @@ def show_incidents(
         pages = _pages(incident)
         for page in Page:
             if page not in pages:
-                pages[page] = create_markdown_artifact(
+                pages[page] = _create(
                     key=_key(incident, page),
                     markdown=render_page(page, board, {}),
                     description=page.question,
@@ -55,6 +56,14 @@ def show_incidents(
                         description=f"{page.question} {board.figures.summary.title}",
                     ),
                 )
+
+
+def _create(*, key: str, markdown: str, description: str) -> UUID:
+    # Called from flows that are not async: an identifier, never a coroutine.
+    return cast(
+        "UUID",
+        create_markdown_artifact(key=key, markdown=markdown, description=description),
+    )
 
 
 def _pages(incident: IncidentId) -> dict[Page, UUID]:

@@ -135,18 +135,22 @@ def render_page(page: Page, board: Board, links: Mapping[Page, str]) -> str:
         links: Where the other pages are; those that are missing get no link.
 
     """
+    parts = [*_parts(page, board, links), _made_at(board), *_elsewhere(page, links)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _parts(page: Page, board: Board, links: Mapping[Page, str]) -> Iterator[str]:
     match page:
         case Page.OVERVIEW:
-            parts = _overview(board, links)
+            return _overview(board, links)
         case Page.MISSING_CSRS:
-            parts = _missing_csrs(board)
+            return _missing_csrs(board)
         case Page.ESCALATIONS:
-            parts = _escalations(board)
+            return _escalations(board)
         case Page.REVOCATION:
-            parts = _revocation(board)
+            return _revocation(board)
         case Page.UNREACHABLE:
-            parts = _unreachable(board)
-    return "\n\n".join([*parts, _made_at(board), *_elsewhere(page, links)]) + "\n"
+            return _unreachable(board)
 
 
 def _overview(board: Board, links: Mapping[Page, str]) -> Iterator[str]:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from prefect import flow, runtime, task
+from prefect import State, flow, runtime, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.states import Completed, Failed, State
+from prefect.states import Completed, Failed
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.collaborators import equipped
 from flows.artifacts import show_incidents
+from flows.collaborators import equipped
 from flows.milestones import ensure_milestones
 from models.terms import Circumstance, IncidentId
 from tocsin.errors import BadInput, Refused, TocsinError

@@ -6,7 +6,7 @@ from datetime import timedelta
 from prefect import serve
 from prefect.client.orchestration import get_client
 from prefect.deployments.runner import RunnerDeployment
-from prefect.flows import EntrypointType
+from prefect.types.entrypoint import EntrypointType
 
 from flows.cycle import SERVED_SINCE, cycle, milestone
 from flows.launch import open_incident

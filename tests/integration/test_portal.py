@@ -1,10 +1,17 @@
 """The portal over a real socket: who gets in, what changes, and what does not."""
 
 import hashlib
+import os
 import re
+import signal
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -736,3 +743,36 @@ def test_contact_named_by_reply_has_no_link_of_the_old_one(world: World) -> None
 
     assert world.http.get(f"/s/{token}").status_code == 200
     assert world.http.get(world.base).status_code == 200
+
+
+def test_server_answers_and_ends_when_told_to(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen(  # noqa: S603 - our own program
+        [sys.executable, "-P", "-m", "tocsin.portal.app"],
+        cwd=tmp_path,
+        env=os.environ
+        | {
+            "TOCSIN_DATA_DIRECTORY": str(tmp_path / "data"),
+            "TOCSIN_PORTAL_PORT": str(port),
+        },
+        stderr=subprocess.PIPE,
+    )
+    try:
+        healthy = False
+        until = time.monotonic() + 60
+        while not healthy and time.monotonic() < until:
+            assert process.poll() is None
+            try:
+                healthy = httpx.get(f"http://127.0.0.1:{port}/healthz").is_success
+            except httpx.TransportError:
+                continue
+        assert healthy
+        dead = httpx.get(f"http://127.0.0.1:{port}/s/a-token-to-look-for")
+        assert dead.status_code == 404
+    finally:
+        process.terminate()
+        _, err = process.communicate(timeout=30)
+    assert process.returncode in (0, -signal.SIGTERM)
+    assert b"Portal starts" in err
+    assert b"a-token-to-look-for" not in err

@@ -11,6 +11,7 @@ from tocsin.cli.doctor import doctor
 from tocsin.cli.guard import guard
 from tocsin.cli.up import up
 from tocsin.errors import TocsinError
+from tocsin.log import configure_logging
 
 app = typer.Typer(
     name="tocsin",
@@ -35,6 +36,7 @@ for plugin in entry_points(group="tocsin.commands"):
 @app.callback()
 def _root() -> None:
     """Mass revocation on schedule."""
+    configure_logging()
 
 
 def main() -> None:

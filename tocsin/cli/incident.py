@@ -21,7 +21,6 @@ from tocsin.ca.embedded import EmbeddedCa
 from tocsin.cli.report import report
 from tocsin.clock import SystemClock
 from tocsin.errors import BadInput
-from tocsin.log import configure_logging
 from tocsin.policy.progress import incident_forecast
 from tocsin.reports.preview import preview_markdown
 from tocsin.settings import read_settings
@@ -91,7 +90,6 @@ def open_(
 
     From the launch on, every certificate is revoked on schedule, whoever answers.
     """
-    configure_logging()
     settings, clock, console = read_settings(), SystemClock(), Console()
     rulebook = read_rulebook(settings)
     request = LaunchRequest(

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 import uvicorn
 
-from models.terms import Circumstance, IncidentId, IncidentState
+from models.terms import Circumstance, IncidentState
 from tocsin.clock import Clock, SteppedClock
 from tocsin.demo import record
 from tocsin.demo.crowd import Crowd, Journal, Outcome
@@ -27,15 +27,16 @@ from tocsin.demo.ports import free_port
 from tocsin.demo.relay import EmbeddedRelay, bouncing
 from tocsin.demo.replay import Driver, Moment, Replay
 from tocsin.demo.summary import DemoSummary, own_peak_rss_bytes
-from tocsin.errors import Unavailable
+from tocsin.errors import Broken, Unavailable
 from tocsin.links import Links, read_secrets
 from tocsin.portal.app import create_app, portal_config
 from tocsin.settings import Settings
 from tocsin.steps.advance import Collaborators
 from tocsin.steps.collaborators import open_collaborators, open_database
 from tocsin.steps.launch import LaunchRequest
-from tocsin.store.figures import incident_figures
+from tocsin.steps.report import write_report
 from tocsin.store.leases import drop_leases_of
+from tocsin.store.reconciliation import verify
 from tocsin.store.session import reading, writing
 from tocsin.store.summaries import list_incidents
 
@@ -72,7 +73,6 @@ def run_replay(
     *,
     make_driver: Callable[[Machine], Driver],
     show: Callable[[Moment], None],
-    finish: Callable[[Machine, IncidentId], None],
 ) -> DemoSummary:
     """
     Replay the incident in a folder, from its beginning or where it was killed.
@@ -81,7 +81,6 @@ def run_replay(
         folder: An opened demo folder.
         make_driver: Makes what wakes the engine.
         show: Is told after each instant.
-        finish: Writes reports, before the run counts as finished.
 
     """
     organisations = invent_organisations()
@@ -121,15 +120,22 @@ def run_replay(
                 show=show,
             )
             incident = replay.run()
-            finish(machine, incident)
+            report = write_report(
+                collaborators.engine,
+                incident=incident,
+                directory=folder.reports,
+                clock=clock,
+                record=record.REVOKED_SERIES,
+            )
             with reading(collaborators.engine) as connection:
-                figures = incident_figures(
-                    connection, incident=incident, now=clock.now()
-                )
+                verdict = verify(connection, incident=incident)
+            if not verdict.is_intact:
+                raise Broken(f"the record of acts: {'; '.join(verdict.problems)}")
             replay.finish(incident)
     spent = folder.progress()
     return DemoSummary(
-        figures=figures,
+        figures=report.figures,
+        acts=verdict.acts,
         late_answers=Journal(folder.journal).count(Outcome.TOO_LATE),
         wall_seconds=spent.wall_seconds,
         prefect_seconds=spent.prefect_seconds,

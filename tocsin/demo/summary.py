@@ -21,6 +21,7 @@ class DemoSummary:
 
     Args:
         figures: Everything counted of the incident, checked to sum (I3).
+        acts: Lines in the record of acts, whose chain was found whole (I5).
         late_answers: Answers that came when everything was revoked: they changed
             nothing.
         wall_seconds: How long it took, all its runs together.
@@ -30,6 +31,7 @@ class DemoSummary:
     """
 
     figures: IncidentFigures
+    acts: int
     late_answers: int
     wall_seconds: float
     prefect_seconds: float
@@ -53,6 +55,7 @@ class DemoSummary:
             "replies_by_kind": {
                 kind.value: number for kind, number in counted.replies.items()
             },
+            "acts_on_record": self.acts,
             "late_answers": self.late_answers,
             "csrs_received": counted.csrs,
             "escalations": sum(counted.escalations.values()),

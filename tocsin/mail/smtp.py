@@ -236,6 +236,7 @@ class _Batch:
         self._lines = lines
         self._per_line = per_line
         self._tell = tell
+        self._doubts = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._why = _Lost("the relay cannot be reached")
@@ -279,6 +280,9 @@ class _Batch:
 
     async def _renewed(self, line: "_Line | None") -> "_Line":
         """Return the connection, or a new one where there is none or it is worn out."""
+        if self._doubts > self._lines:
+            # Each further one might become a message that somebody gets twice.
+            raise _Lost("the relay takes messages and does not say so")
         if line is not None and line.messages >= self._per_line:
             await line.leave()
             line = None
@@ -303,6 +307,7 @@ class _Batch:
             self._again(item)
         else:
             self._tell(outcome)
+        self._doubts += outcome.kind is SendKind.IN_DOUBT
         if is_usable and await line.is_ready():
             return line
         line.abort()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
+import structlog
 from fastapi import HTTPException, Request
 from starlette.datastructures import UploadFile
 
@@ -25,6 +26,8 @@ from tocsin.steps.replies import (
     preview_csrs,
 )
 from tocsin.store.pages import CertificateView, Selection
+
+log = structlog.get_logger()
 
 _MOST_FIELDS = 2_000
 _MOST_FILES = 500
@@ -245,6 +248,11 @@ def parse_csrs(desk: Desk, visit: Visit, form: Submitted) -> Parsed:
     read = [read_csrs(data, name=name) for name, data in uploads]
     if any(one.has_private_key for one in read):
         # Nothing of it goes back into the page: the key would lie in caches.
+        log.error(
+            "A private key was uploaded; it was refused and not stored",
+            incident=visit.claims.incident,
+            contact=visit.claims.contact,
+        )
         names = [one.name for one in read if one.has_private_key]
         return Parsed(
             problems=tuple(_key_problem(name) for name in names),

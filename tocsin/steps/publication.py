@@ -21,7 +21,7 @@ from tocsin.store.session import reading, writing
 log = structlog.get_logger()
 
 # One reading of the CRL proves so many; the bound keeps memory constant.
-_PROOFS_AT_ONCE = 50_000
+_PROOFS_AT_ONCE = 10_000
 
 
 @dataclass(slots=True, kw_only=True)

@@ -95,8 +95,6 @@ def schedule(
         insert_ignoring(
             connection, REVOCATION, conflict=["certificate_id"]
         ).from_select(list(columns), chosen),
-        # SQLAlchemy forgets how many rows an INSERT added on PostgreSQL unless asked.
-        execution_options={"preserve_rowcount": True},
     )
     return rows_changed(added)
 

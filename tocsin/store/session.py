@@ -62,6 +62,8 @@ def _begin_sqlite(connection: Connection) -> None:
 def writing(engine: Engine) -> Iterator[Connection]:
     """Open a transaction that writes: committed at the end, rolled back on an error."""
     with engine.begin() as connection:
+        # psycopg's count of the rows that an INSERT added is forgotten unless asked for.
+        connection.execution_options(preserve_rowcount=True)
         yield connection
 
 
