@@ -120,7 +120,9 @@ def _state(done: Advanced) -> State[Any]:
     if done.problems:
         return Failed(name=sentence, message=f"{sentence}. The log says why.")
     if done.busy:
-        return Completed(name="BusyElsewhere", message="Another run was at it.")
+        return Completed(
+            name="BusyElsewhere", message="Another run was at it.", data=done
+        )
     if done.did_nothing:
-        return Completed(name="NothingDue", message=sentence)
-    return Completed(name=sentence, message=sentence)
+        return Completed(name="NothingDue", message=sentence, data=done)
+    return Completed(name=sentence, message=sentence, data=done)

@@ -5,7 +5,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,10 @@ from zoneinfo import ZoneInfo
 from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-from prefect.states import State
 
 from flows.collaborators import Equipment, holding
 from flows.cycle import cycle, milestone
-from flows.launch import IncidentForm, Launched, Mode, Previewed, open_incident
+from flows.launch import IncidentForm, Mode, Previewed, open_incident
 from models.terms import IncidentId
 from tocsin.demo.folder import Folder
 from tocsin.demo.machine import Machine, run_replay
@@ -27,7 +26,7 @@ from tocsin.errors import Broken, Unavailable
 from tocsin.log import configure_logging
 from tocsin.policy.rules import shipped_rule_pack
 from tocsin.steps.advance import Advanced
-from tocsin.steps.launch import milestones
+from tocsin.steps.launch import Launched, milestones
 
 _STARTS_WITHIN = 120.0
 _LOOK_EVERY = 0.2
@@ -110,9 +109,8 @@ class PrefectDriver:
     def _run(self, flow: Flow[..., Any], name: str, **parameters: Any) -> object:
         """Run a flow to its end, and return what it came to; None where it failed."""
         with holding(self._equipment), _without_heartbeat():
-            state: State[Any] = flow.with_options(flow_run_name=name)(
-                **parameters, return_state=True
-            )
+            named: Callable[..., Any] = flow.with_options(flow_run_name=name)
+            state = named(**parameters, return_state=True)
         if not state.is_completed():
             raise Broken(f"{name}: {state.name}: {state.message}")
         found: object = state.result(raise_on_failure=False) if state.data else None

@@ -36,7 +36,7 @@ class SubscriberDomain(SQLModel, table=True):
 
     incident_id: str = Field(primary_key=True, foreign_key="incident.id")
     domain: str = Field(primary_key=True, max_length=253)
-    subscriber_id: int = Field(foreign_key="subscriber.id")
+    subscriber_id: int = Field(foreign_key="subscriber.id", index=True)
 
 
 class Contact(SQLModel, table=True):

@@ -748,7 +748,7 @@ def test_contact_named_by_reply_has_no_link_of_the_old_one(world: World) -> None
 def test_server_answers_and_ends_when_told_to(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    process = subprocess.Popen(  # noqa: S603 - our own program
+    process = subprocess.Popen(
         [sys.executable, "-P", "-m", "tocsin.portal.app"],
         cwd=tmp_path,
         env=os.environ

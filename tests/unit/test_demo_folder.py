@@ -63,6 +63,17 @@ def test_somebody_elses_files_are_left_alone_when_the_directory_is_not_ours(
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_an_empty_directory_is_taken_when_only_our_lock_lies_in_it(
+    tmp_path: Path,
+) -> None:
+    folder = Folder(tmp_path)
+
+    with folder.held("demo"):
+        folder.open()
+
+    assert folder.progress() == Progress()
+
+
 def test_a_second_run_is_refused_when_one_holds_the_directory(tmp_path: Path) -> None:
     with Folder(tmp_path).held("demo"), pytest.raises(Refused):
         Folder(tmp_path).held("demo").__enter__()

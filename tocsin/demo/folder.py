@@ -95,7 +95,9 @@ class Folder:
             BadInput: The directory holds something that is not ours.
 
         """
-        if self.root.exists() and not self._mark.exists() and any(self.root.iterdir()):
+        held = self.root.iterdir() if self.root.exists() else iter(())
+        foreign = any(path.suffix != ".lock" for path in held)
+        if foreign and not self._mark.exists():
             raise BadInput(
                 f"{self.root} holds other files. Name an empty or a new directory.",
                 field="--directory",

@@ -24,6 +24,8 @@ log = structlog.get_logger()
 _CONNECT_WITHIN = 15.0
 _LEAVE_WITHIN = 2.0
 _LONGEST_DETAIL = 300
+_CYCLES_TO_CLOSE = 4
+"""Turns of the event loop until an aborted connection under TLS is closed."""
 
 _CLOSING = 421
 _START_CONTENT = 354
@@ -180,29 +182,32 @@ class SmtpMailer:
             _Lost: It cannot be done now.
 
         """
-        client = SMTP(
-            hostname=self._host,
-            port=self._port,
-            username=self._username,
-            password=self._password,
-            local_hostname=self._local_hostname,
+        line = _Line(
+            SMTP(
+                hostname=self._host,
+                port=self._port,
+                local_hostname=self._local_hostname,
+                timeout=self._timeout,
+                use_tls=self._tls is Tls.IMPLICIT,
+                # Never left to what the server offers: that could be taken away on
+                # the way.
+                start_tls=False,
+                tls_context=self._context,
+            ),
             timeout=self._timeout,
-            use_tls=self._tls is Tls.IMPLICIT,
-            # Never left to what the server offers: that could be taken away on the way.
-            start_tls=self._tls is Tls.STARTTLS,
-            tls_context=self._context,
         )
         try:
-            await client.connect(timeout=min(_CONNECT_WITHIN, self._timeout))
-            try:
-                await client.ehlo()
-            except SMTPHeloError:
-                await client.helo()
-        except (SMTPException, OSError, EOFError) as error:
-            _abort(client)
+            await line.open(
+                within=min(_CONNECT_WITHIN, self._timeout),
+                starts_tls=self._tls is Tls.STARTTLS,
+            )
+            if self._username is not None:
+                await line.log_in(self._username, self._password or "")
+        except (SMTPException, OSError) as error:
+            line.abort()
             code = getattr(error, "code", None)
             raise _Lost(f"{type(error).__name__}: {error}", code) from error
-        return _Line(client, timeout=self._timeout)
+        return line
 
 
 class _Lost(Exception):  # noqa: N818
@@ -255,6 +260,8 @@ class _Batch:
             )
         while self._todo:
             self._tell_lost(self._todo.popleft(), self._why)
+        for _ in range(_CYCLES_TO_CLOSE):
+            await asyncio.sleep(0)
 
     def stop(self) -> None:
         """End early: the caller does not want the rest. Harmless when all is done."""
@@ -333,7 +340,7 @@ class _Line:
     One connection. Its phases are spelled out, since only we can know what has left.
 
     Args:
-        client: Connected and introduced.
+        client: Not connected yet.
         timeout: For each answer, seconds.
 
     """
@@ -341,8 +348,26 @@ class _Line:
     def __init__(self, client: SMTP, *, timeout: float) -> None:
         self._client = client
         self._timeout = timeout
+        # The client forgets it before it is closed, above all under TLS.
+        self._transport: asyncio.BaseTransport | None = None
         self._envelope_open = False
         self.messages = 0
+
+    async def open(self, *, within: float, starts_tls: bool) -> None:
+        """Connect, protect the connection, introduce ourselves."""
+        await self._client.connect(timeout=within)
+        self._transport = self._client.transport
+        if starts_tls:
+            await self._client.starttls(timeout=within)
+            self._transport = self._client.transport
+        try:
+            await self._client.ehlo()
+        except SMTPHeloError:
+            await self._client.helo()
+
+    async def log_in(self, username: str, password: str) -> None:
+        """Say who we are."""
+        await self._client.login(username, password)
 
     async def send(self, message: OutgoingMessage) -> tuple[SendOutcome, bool]:
         """
@@ -393,7 +418,9 @@ class _Line:
 
     def abort(self) -> None:
         """Let go of the connection at once."""
-        _abort(self._client)
+        if isinstance(self._transport, asyncio.WriteTransport):
+            self._transport.abort()
+        self._client.close()
 
     async def _ask(self, *command: bytes) -> SMTPResponse:
         try:
@@ -505,10 +532,3 @@ def _stuffed(content: bytes) -> bytes:
     if not content.endswith(b"\r\n"):
         content += b"\r\n"
     return _LEADING_DOT.sub(b"..", content) + b".\r\n"
-
-
-def _abort(client: SMTP) -> None:
-    transport = client.transport
-    if isinstance(transport, asyncio.WriteTransport):
-        transport.abort()
-    client.close()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
+from time import perf_counter
 
 import structlog
 from sqlalchemy import Engine
@@ -71,12 +72,14 @@ class Advanced:
         busy: Another process was doing it; only revocations were seen to.
         counts: What was done, by name; those that are zero are left out.
         problems: Parts that failed and stay due; the log has the traceback.
+        seconds: How long it took.
 
     """
 
     busy: bool = False
     counts: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    seconds: float = 0.0
 
     def add(self, **counts: int) -> int:
         """Add to the counts, and return how much was done."""
@@ -106,6 +109,7 @@ def advance(c: Collaborators) -> Advanced:
     Revocation comes first and last and needs none of the rest (I2): what fails in
     between is logged, stays due and holds nothing up.
     """
+    started_at = perf_counter()
     done = Advanced()
     _part(done, "revocation", lambda: _revoke(c, done))
     with writing(c.engine) as connection:
@@ -117,6 +121,7 @@ def advance(c: Collaborators) -> Advanced:
             within=_LEASE_WITHIN,
         )
     if done.busy:
+        done.seconds = perf_counter() - started_at
         return done
     try:
         for _ in range(_PASSES):
@@ -132,6 +137,7 @@ def advance(c: Collaborators) -> Advanced:
     finally:
         with writing(c.engine) as connection:
             leases.drop_lease(connection, name=_LEASE, owner=c.owner)
+    done.seconds = perf_counter() - started_at
     return done
 
 

@@ -311,6 +311,12 @@ def upgrade() -> None:
             "incident_id", "domain", name=op.f("pk_subscriber_domain")
         ),
     )
+    op.create_index(
+        op.f("ix_subscriber_domain_subscriber_id"),
+        "subscriber_domain",
+        ["subscriber_id"],
+        unique=False,
+    )
     op.create_table(
         "certificate_body",
         sa.Column("certificate_id", sa.Integer(), nullable=False),
