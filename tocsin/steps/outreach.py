@@ -10,7 +10,7 @@ from tocsin.clock import Clock
 from tocsin.policy.effects import EndEscalation, MoveOn, RaiseEscalation, SendNotice
 from tocsin.policy.ladder import parse_ladder
 from tocsin.policy.outreach import due_outreach
-from tocsin.store import audit, outreach
+from tocsin.store import audit, intents, outreach
 from tocsin.store.incidents import read_incident
 from tocsin.store.session import reading, writing
 
@@ -64,14 +64,14 @@ def plan_outreach(
             sends = [e for e in effects if isinstance(e, SendNotice)]
             raises = [e for e in effects if isinstance(e, RaiseEscalation)]
             ends = [e for e in effects if isinstance(e, EndEscalation)]
-            outreach.supersede_notices(connection, [e.contact for e in sends])
-            outreach.plan_notices(
+            intents.supersede_notices(connection, [e.contact for e in sends])
+            intents.plan_notices(
                 connection, sends, incident=incident, mail_domain=mail_domain, now=now
             )
-            outreach.raise_escalations(connection, raises, incident=incident, now=now)
-            outreach.end_escalations(connection, ends, now=now)
-            outreach.move_on(connection, [e for e in effects if isinstance(e, MoveOn)])
-            digests = outreach.plan_digests(
+            intents.raise_escalations(connection, raises, incident=incident, now=now)
+            intents.end_escalations(connection, ends, now=now)
+            intents.move_on(connection, [e for e in effects if isinstance(e, MoveOn)])
+            digests = intents.plan_digests(
                 connection, incident=incident, mail_domain=mail_domain, now=now
             )
             if sends or raises or ends or digests:

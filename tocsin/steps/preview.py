@@ -24,9 +24,10 @@ from tocsin.reports.preview import Aside, Moment, Preview, SampleNotice
 from tocsin.settings import Settings
 from tocsin.steps.intake import Imported
 from tocsin.steps.launch import plan_incident, timetable_of
-from tocsin.store import incidents, outreach
+from tocsin.store import incidents
 from tocsin.store.imports import DraftFigures, draft_figures
 from tocsin.store.incidents import IncidentRecord
+from tocsin.store.intents import missing_roles
 from tocsin.store.samples import SampleRecipient, sample_recipient
 from tocsin.store.session import reading
 
@@ -60,7 +61,7 @@ def preview_incident(
         sample = sample_recipient(connection, incident=incident)
         ladder = parse_ladder(record.ladder)
         roles = [role for step in ladder.steps for role in step.roles]
-        unstaffed = outreach.missing_roles(
+        unstaffed = missing_roles(
             connection, incident=incident, roles=[*roles, *ladder.unreachable]
         )
     rule = parse_rule_pack(record.rule_pack).rule(record.circumstance)
