@@ -13,7 +13,14 @@ from zoneinfo import ZoneInfo
 
 from prefect import Flow
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.states import Crashed
 
 from flows.collaborators import Equipment, holding
 from flows.cycle import cycle, milestone
@@ -49,6 +56,7 @@ class PrefectDriver:
         self._names: dict[IncidentId, dict[object, tuple[str, str]]] = {}
         self.prefect_seconds = 0.0
         _wait_for_prefect()
+        _mark_lost_runs()
 
     def launch(self) -> IncidentId:
         """Fill in the form twice, as an officer does: preview, then launch."""
@@ -140,6 +148,20 @@ def _wait_for_prefect() -> None:
     raise Unavailable(f"Prefect did not start within {_STARTS_WITHIN:.0f} s")
 
 
+def _mark_lost_runs() -> None:
+    """Call runs crashed that a killed replay left "running": no other runs here."""
+    running = FlowRunFilter(
+        state=FlowRunFilterState(
+            type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])
+        )
+    )
+    with get_client(sync_client=True) as client:
+        for run in client.read_flow_runs(flow_run_filter=running):
+            client.set_flow_run_state(
+                run.id, Crashed(message="The demo was killed here."), force=True
+            )
+
+
 def _tell(line: dict[str, object]) -> None:
     """Tell the process that started us, one line of JSON each."""
     sys.stdout.write(json.dumps(line) + "\n")
@@ -164,11 +186,17 @@ def main() -> None:
     """Replay the incident of a folder: `python -P -m flows.replay --directory D`."""
     parser = argparse.ArgumentParser(description="The demo's engine.")
     parser.add_argument("--directory", type=Path, required=True)
+    parser.add_argument("--prefect-port", type=int, default=4200)
     arguments = parser.parse_args()
     configure_logging()
     folder = Folder(arguments.directory)
     with folder.held("engine"):
-        summary = run_replay(folder, make_driver=PrefectDriver, show=_show)
+        summary = run_replay(
+            folder,
+            make_driver=PrefectDriver,
+            show=_show,
+            prefect_port=arguments.prefect_port,
+        )
     _tell({"summary": summary.as_json()})
 
 

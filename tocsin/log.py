@@ -36,8 +36,14 @@ class _RedactingFilter(logging.Filter):
         return True
 
 
-def configure_logging() -> None:
-    """Send log lines to stderr, redacted; once per process."""
+def configure_logging(*, minimum: int = logging.INFO) -> None:
+    """
+    Send log lines to stderr, redacted; once per process.
+
+    Args:
+        minimum: Our own lines below this level are left out.
+
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_RedactingFilter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
@@ -51,7 +57,7 @@ def configure_logging() -> None:
                 key_order=["timestamp", "level", "event"]
             ),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(minimum),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )

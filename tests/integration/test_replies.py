@@ -30,7 +30,8 @@ from models.terms import CertificateId, ContactId, IncidentId, ReplyId, Subscrib
 from tocsin.clock import SteppedClock
 from tocsin.errors import Refused
 from tocsin.links import LinkClaims
-from tocsin.steps.replies import (
+from tocsin.steps.replies import Taken, apply_due_replies, take_reply
+from tocsin.steps.reply_acts import (
     Acknowledge,
     AcknowledgeChoice,
     ChangeContact,
@@ -39,14 +40,12 @@ from tocsin.steps.replies import (
     ReportNoLongerRequired,
     ReportReplaced,
     SubmitCsrs,
-    Taken,
     Undo,
-    apply_due_replies,
-    take_reply,
 )
 from tocsin.store import audit
+from tocsin.store.contacts import contact_is_current
 from tocsin.store.pages import subscriber_view
-from tocsin.store.replies import contact_is_current, next_due_reply
+from tocsin.store.replies import next_due_reply
 from tocsin.store.session import reading, writing
 
 CERT = table(AffectedCertificate)

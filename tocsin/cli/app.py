@@ -1,5 +1,6 @@
 """The tocsin command: one noun each, errors as one sentence."""
 
+import logging
 import sys
 from importlib.metadata import entry_points
 
@@ -36,7 +37,7 @@ for plugin in entry_points(group="tocsin.commands"):
 @app.callback()
 def _root() -> None:
     """Mass revocation on schedule."""
-    configure_logging()
+    configure_logging(minimum=logging.WARNING)  # the command says what it did
 
 
 def main() -> None:

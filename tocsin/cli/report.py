@@ -11,7 +11,6 @@ from rich.markup import escape
 
 from models.terms import IncidentId
 from tocsin.clock import SystemClock
-from tocsin.log import configure_logging
 from tocsin.policy.figures import IncidentFigures
 from tocsin.settings import read_settings
 from tocsin.steps.collaborators import open_database
@@ -40,7 +39,6 @@ def report(
     from tocsin.reports.status import certificate_lines, headline  # noqa: PLC0415
     from tocsin.steps.report import write_report  # noqa: PLC0415
 
-    configure_logging()
     with open_database(read_settings()) as engine:
         written = write_report(
             engine, incident=IncidentId(incident), directory=out, clock=SystemClock()

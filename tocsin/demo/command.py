@@ -118,7 +118,13 @@ def _run(
         )
         engine = stack.enter_context(
             running(
-                ["flows.replay", "--directory", str(folder.root)],
+                [
+                    "flows.replay",
+                    "--directory",
+                    str(folder.root),
+                    "--prefect-port",
+                    f"{chosen}",
+                ],
                 environment=environment,
                 log=folder.logs / _ENGINE_LOG,
                 reads=True,
@@ -158,6 +164,8 @@ def _follow(
     figures: dict[str, Any] | None = None
     if engine.stdout is not None:
         for line in engine.stdout:
+            if not line.startswith("{"):
+                continue  # a library's word, not ours
             told = json.loads(line)
             if "summary" in told:
                 figures = told["summary"]
@@ -214,7 +222,7 @@ def _shown(errors: Console) -> Iterator[_Screen]:
 
 def _tell(folder: Folder, figures: dict[str, Any], *, url: str | None) -> None:
     """Say what came of it, where things lie and what to look at next."""
-    out = Console(highlight=False)
+    out = Console(highlight=False, soft_wrap=True)
     in_time = figures["published_before_deadline"]
     out.print(
         f"\n[bold]{in_time:,} of {figures['certificates']:,} certificates revoked and "

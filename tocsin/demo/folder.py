@@ -111,12 +111,14 @@ class Folder:
 
     def start_over(self) -> None:
         """Remove what earlier runs made; the mark and the locks stay."""
+        self.clear_incident()
+        _empty(self.reports, self.prefect, self.logs)
+
+    def clear_incident(self) -> None:
+        """Remove the incident; Prefect's own files stay, its server may be running."""
         self._progress.unlink(missing_ok=True)
         self.journal.unlink(missing_ok=True)
-        for path in (self.input, self.data, self.reports, self.prefect, self.logs):
-            if path.exists():
-                shutil.rmtree(path)
-            path.mkdir()
+        _empty(self.input, self.data)
 
     def progress(self) -> Progress:
         """Return how far the replay in it is."""
@@ -146,3 +148,10 @@ class Folder:
                     f"another demo runs in {self.root}", source="one run a directory"
                 ) from None
             yield
+
+
+def _empty(*directories: Path) -> None:
+    for path in directories:
+        if path.exists():
+            shutil.rmtree(path)
+        path.mkdir()

@@ -73,6 +73,7 @@ def run_replay(
     *,
     make_driver: Callable[[Machine], Driver],
     show: Callable[[Moment], None],
+    prefect_port: int = 4200,
 ) -> DemoSummary:
     """
     Replay the incident in a folder, from its beginning or where it was killed.
@@ -81,10 +82,11 @@ def run_replay(
         folder: An opened demo folder.
         make_driver: Makes what wakes the engine.
         show: Is told after each instant.
+        prefect_port: Where the Prefect UI is, for links on its pages.
 
     """
     organisations = invent_organisations()
-    settings = _settings(folder)
+    settings = _settings(folder, prefect_port)
     _prepare(folder, settings)
     clock = SteppedClock(folder.progress().now or record.LAUNCHED_AT)
     relay = EmbeddedRelay(
@@ -143,7 +145,7 @@ def run_replay(
     )
 
 
-def _settings(folder: Folder) -> Settings:
+def _settings(folder: Folder, prefect_port: int) -> Settings:
     """Set everything the demo depends on; what is left has harmless defaults."""
     return Settings(
         data_directory=folder.data,
@@ -160,6 +162,8 @@ def _settings(folder: Folder) -> Settings:
         portal_host=_HOST,
         portal_port=free_port(_PORTAL_PORT),
         portal_url=None,
+        prefect_host=_HOST,
+        prefect_port=prefect_port,
     )
 
 
@@ -188,7 +192,7 @@ def _prepare(folder: Folder, settings: Settings) -> None:
                 )
             )
             return
-        folder.start_over()
+        folder.clear_incident()
     organisations = invent_organisations()
     issue_all(settings.embedded_ca, folder.input, organisations)
     write_directory(folder.directory_csv, organisations)

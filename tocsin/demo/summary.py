@@ -41,6 +41,7 @@ class DemoSummary:
         """Return the figures as JSON values."""
         counted = self.figures
         return {
+            "incident": counted.summary.incident,
             "log_entries": counted.entries,
             "precertificates": (
                 counted.entries - counted.set_aside - counted.certificates
@@ -96,7 +97,7 @@ def peak_rss_bytes(pid: int) -> int:
     0 where the system does not tell (it needs Linux's /proc).
     """
     total = 0
-    for process in (pid, *_children(pid)):
+    for process in (pid, *children_of(pid)):
         try:
             status = Path(f"/proc/{process}/status").read_text("utf-8")
         except OSError:
@@ -108,7 +109,7 @@ def peak_rss_bytes(pid: int) -> int:
     return total
 
 
-def _children(pid: int) -> list[int]:
+def children_of(pid: int) -> list[int]:
     """Return the processes that a process started, and those that they started."""
     found: list[int] = []
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
@@ -117,5 +118,5 @@ def _children(pid: int) -> list[int]:
         except OSError:
             continue
         for child in direct:
-            found += [child, *_children(child)]
+            found += [child, *children_of(child)]
     return found

@@ -1,6 +1,7 @@
 """Reads mail that came back: which notice it was, and whether trying again could help."""
 
 import re
+from binascii import a2b_base64, a2b_qp
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from email import message_from_bytes, policy
@@ -266,12 +267,19 @@ def _is_status(part: Message) -> bool:
 def _groups(report: Message) -> Iterator[Message]:
     """Yield the groups of fields of a status part, however it was encoded."""
     payload = report.get_payload()
-    if isinstance(payload, list):
-        yield from (group for group in payload if isinstance(group, Message))
+    groups = [one for one in payload if isinstance(one, Message)] if payload else []
+    encoding = _value(report, "Content-Transfer-Encoding")
+    if encoding not in {"base64", "quoted-printable"}:
+        yield from groups
         return
-    for block in re.split(r"\r?\n\s*\r?\n", _decoded(report)):
-        if block.strip():
-            yield HeaderParser().parsestr(block.strip() + "\n")
+    # RFC 2046 forbids it; some do it, and the parser takes the code for text.
+    code = "\n\n".join(group.as_string() for group in groups).strip().encode()
+    try:
+        fields = a2b_base64(code) if encoding == "base64" else a2b_qp(code)
+    except ValueError:
+        return
+    for block in re.split(r"\r?\n\s*\r?\n", fields.decode("utf-8", "replace")):
+        yield HeaderParser().parsestr(block.strip() + "\n")
 
 
 def _value(message: Message, name: str) -> str:

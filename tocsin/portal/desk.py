@@ -16,10 +16,10 @@ from tocsin.errors import Refused
 from tocsin.links import SUBSCRIBER, LinkClaims, Links
 from tocsin.policy.rules import Rule, parse_rule_pack, shipped_rule_pack
 from tocsin.portal.render import Pages
-from tocsin.steps.replies import ReplyAct
-from tocsin.store import pages, replies
-from tocsin.store.pages import CertificateView, ReplyView, Selection, SubscriberView
+from tocsin.steps.reply_acts import ReplyAct
+from tocsin.store import contacts, pages, replies
 from tocsin.store.session import reading
+from tocsin.store.views import CertificateView, ReplyView, Selection, SubscriberView
 
 _FORM_WITHIN = timedelta(hours=12)
 """How long a page with a form can lie open; a link lives longer."""
@@ -105,7 +105,7 @@ class Desk:
         except Refused:
             raise DeadLink from None
         with reading(self.engine) as connection:
-            if not replies.contact_is_current(connection, claims=claims):
+            if not contacts.contact_is_current(connection, claims=claims):
                 raise DeadLink
             view = pages.subscriber_view(
                 connection,

@@ -14,7 +14,8 @@ from tocsin.intake.contacts import parse_address
 from tocsin.intake.csr import CsrCheck, Finding, FindingCode
 from tocsin.intake.csr_files import read_csrs
 from tocsin.portal.desk import Desk, Visit
-from tocsin.steps.replies import (
+from tocsin.steps.csrs import preview_csrs
+from tocsin.steps.reply_acts import (
     Acknowledge,
     AcknowledgeChoice,
     ChangeContact,
@@ -23,9 +24,8 @@ from tocsin.steps.replies import (
     ReportNoLongerRequired,
     ReportReplaced,
     SubmitCsrs,
-    preview_csrs,
 )
-from tocsin.store.pages import CertificateView, Selection
+from tocsin.store.views import CertificateView, Selection
 
 log = structlog.get_logger()
 

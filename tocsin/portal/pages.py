@@ -22,8 +22,9 @@ from tocsin.portal.forms import (
     parse_replaced,
     read_submitted,
 )
-from tocsin.steps.replies import Taken, Undo, take_reply
-from tocsin.store.pages import ReplyView, Selection
+from tocsin.steps.replies import Taken, take_reply
+from tocsin.steps.reply_acts import Undo
+from tocsin.store.views import ReplyView, Selection
 
 _READ = ["GET", "HEAD"]
 _OK = 200

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from itertools import chain, groupby
 from operator import attrgetter
 
@@ -12,7 +11,6 @@ from sqlalchemy import Connection, Engine
 
 from models.terms import (
     CertificateId,
-    ContactId,
     IncidentState,
     ReplacementState,
     ReplyId,
@@ -21,109 +19,30 @@ from models.terms import (
 )
 from tocsin.clock import Clock
 from tocsin.errors import Refused
-from tocsin.intake.csr import (
-    ABOUT_KEYS,
-    AffectedNames,
-    CsrCheck,
-    check_csrs,
-)
-from tocsin.intake.csr_files import read_csrs
 from tocsin.links import LinkClaims
-from tocsin.store import audit, pages, replies
+from tocsin.steps.csrs import file_csrs
+from tocsin.steps.reply_acts import (
+    Acknowledge,
+    ChangeContact,
+    ReplyAct,
+    ReportNoLongerRequired,
+    ReportReplaced,
+    SubmitCsrs,
+    Undo,
+)
+from tocsin.store import audit, contacts, pages, replies
 from tocsin.store.outreach import look_now
 from tocsin.store.replies import FiledReply, Standing
 from tocsin.store.revocations import bring_forward
-from tocsin.store.session import reading, writing
+from tocsin.store.session import writing
 
 log = structlog.get_logger()
-
-IN_HAND = (ReplacementState.AWAITING_CSR, ReplacementState.CSR_RECEIVED)
-"""States in which a CSR still makes sense."""
 
 _SOURCE = "a link acts for its owner"
 _STATE_AFTER = {
     ReplyKind.REPLACED: ReplacementState.REPLACED,
     ReplyKind.NO_LONGER_REQUIRED: ReplacementState.NO_LONGER_REQUIRED,
 }
-
-
-class AcknowledgeChoice(StrEnum):
-    """What a person says who has read the notice."""
-
-    MINE = "mine"
-    PASSED_ON = "passed-on"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Acknowledge:
-    """Somebody has read the notice and says who will act."""
-
-    choice: AcknowledgeChoice
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CsrFor:
-    """A CSR, PEM, and the certificates it is to replace."""
-
-    pem: str
-    certificates: tuple[CertificateId, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubmitCsrs:
-    """CSRs are handed in; the newest for a certificate counts."""
-
-    csrs: tuple[CsrFor, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportReplaced:
-    """These certificates are in use nowhere any more: they may be revoked early."""
-
-    certificates: tuple[CertificateId, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportNoLongerRequired:
-    """These certificates need no replacement: they may be revoked early."""
-
-    certificates: tuple[CertificateId, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChangeContact:
-    """
-    A contact is named.
-
-    Args:
-        name: Of the person or role.
-        email: Their address.
-        phone: May be empty.
-        instead_of: Who leaves the list; None to add only.
-
-    """
-
-    name: str
-    email: str
-    phone: str
-    instead_of: ContactId | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Undo:
-    """A reply is taken back that has had no effect yet."""
-
-    reply: ReplyId
-
-
-ReplyAct = (
-    Acknowledge
-    | SubmitCsrs
-    | ReportReplaced
-    | ReportNoLongerRequired
-    | ChangeContact
-    | Undo
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,21 +89,6 @@ class _Filing:
     effective_at: datetime
 
 
-def preview_csrs(
-    engine: Engine,
-    *,
-    claims: LinkClaims,
-    csrs: Sequence[bytes],
-    chosen: Sequence[CertificateId] = (),
-) -> list[CsrCheck]:
-    """Check CSRs, DER, against the subscriber's certificates; nothing is stored."""
-    with reading(engine) as connection:
-        standing = _standing(connection, claims)
-        affected = _affected(connection, claims, standing)
-    _refuse_others(affected, chosen)
-    return check_csrs(csrs, certificates=affected, chosen=chosen)
-
-
 def take_reply(
     engine: Engine,
     *,
@@ -213,7 +117,7 @@ def take_reply(
     now = clock.now()
     with writing(engine) as connection:
         replies.lock_subscriber(connection, subscriber=claims.subscriber)
-        standing = _standing(connection, claims)
+        standing = replies.standing(connection, claims=claims)
         known = replies.reply_with_nonce(
             connection, subscriber=claims.subscriber, nonce=nonce
         )
@@ -322,15 +226,6 @@ def _apply(
     return brought
 
 
-def _standing(connection: Connection, claims: LinkClaims) -> Standing:
-    standing = replies.standing(
-        connection, incident=claims.incident, subscriber=claims.subscriber
-    )
-    if standing is None or not replies.contact_is_current(connection, claims=claims):
-        raise Refused("this link is not valid (any more)", source=_SOURCE)
-    return standing
-
-
 def _filing(
     act: ReplyAct,
     connection: Connection,
@@ -428,7 +323,7 @@ def _take_effect(
             detail = {"choice": act.choice.value}
         case SubmitCsrs():
             detail = {
-                "csrs": _submit(
+                "csrs": file_csrs(
                     act, connection, claims, standing=standing, reply=reply, now=now
                 )
             }
@@ -454,79 +349,15 @@ def _take_effect(
     return detail
 
 
-def _submit(
-    act: SubmitCsrs,
-    connection: Connection,
-    claims: LinkClaims,
-    *,
-    standing: Standing,
-    reply: ReplyId,
-    now: datetime,
-) -> int:
-    """File CSRs after checking them again: what a form carries proves nothing."""
-    affected = _affected(connection, claims, standing)
-    filed: list[replies.CsrToFile] = []
-    for csr in act.csrs:
-        _refuse_others(affected, csr.certificates)
-        read = read_csrs(csr.pem.encode("ascii", "replace"), name="csr")
-        checks = check_csrs(read.csrs, certificates=affected, chosen=csr.certificates)
-        if (
-            len(checks) != 1
-            or checks[0].is_refused
-            or checks[0].matched != tuple(sorted(csr.certificates))
-        ):
-            raise Refused("one of the CSRs cannot be used", source="CSR checks")
-        filed += [
-            replies.CsrToFile(
-                certificate=certificate,
-                sha256=checks[0].sha256,
-                pem=checks[0].pem,
-                findings=tuple(finding.code.value for finding in checks[0].findings),
-            )
-            for certificate in checks[0].matched
-        ]
-    replies.set_replacement_state(
-        connection,
-        certificates=[csr.certificate for csr in filed],
-        state=ReplacementState.CSR_RECEIVED,
-    )
-    return replies.insert_csrs(connection, reply=reply, csrs=filed, now=now)
-
-
-def _affected(
-    connection: Connection, claims: LinkClaims, standing: Standing
-) -> list[AffectedNames]:
-    return [
-        AffectedNames(
-            certificate_id=certificate.certificate,
-            dns_names=certificate.dns_names,
-            spki_sha256=certificate.spki_sha256,
-            key_is_suspect=standing.circumstance in ABOUT_KEYS,
-            takes_csr=certificate.replacement_state in IN_HAND,
-        )
-        for certificate in replies.owned_certificates(
-            connection, incident=claims.incident, subscriber=claims.subscriber
-        )
-    ]
-
-
-def _refuse_others(
-    affected: Sequence[AffectedNames], chosen: Sequence[CertificateId]
-) -> None:
-    own = {certificate.certificate_id for certificate in affected}
-    if not own.issuperset(chosen):
-        raise Refused("one of the certificates is not yours", source=_SOURCE)
-
-
 def _change_contact(
     act: ChangeContact, connection: Connection, claims: LinkClaims, *, now: datetime
 ) -> dict[str, object]:
     """Name a contact, who is told at once; let another go."""
-    if act.instead_of is not None and not replies.remove_contact(
+    if act.instead_of is not None and not contacts.remove_contact(
         connection, subscriber=claims.subscriber, contact=act.instead_of
     ):
         raise Refused("this contact is not on your list (any more)", source=_SOURCE)
-    added = replies.add_contact(
+    added = contacts.add_contact(
         connection,
         incident=claims.incident,
         subscriber=claims.subscriber,

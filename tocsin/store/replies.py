@@ -3,19 +3,18 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from models.base import table
 from models.incident import AffectedCertificate, Incident
 from models.outreach import Csr, Reply
-from models.subscriber import Contact, Subscriber
+from models.subscriber import Subscriber
 from models.terms import (
     CertificateId,
     Circumstance,
     ContactId,
-    ContactState,
     IncidentId,
     IncidentState,
     ReplacementState,
@@ -26,10 +25,10 @@ from models.terms import (
 )
 from tocsin.errors import Refused
 from tocsin.links import LinkClaims
+from tocsin.store.contacts import contact_is_current
 from tocsin.store.session import insert_ignoring, rows_changed
 
 CERT = table(AffectedCertificate)
-CONTACT = table(Contact)
 CSR = table(Csr)
 INCIDENT = table(Incident)
 REPLY = table(Reply)
@@ -104,22 +103,6 @@ class FiledReply:
     certificates: tuple[CertificateId, ...]
 
 
-def contact_is_current(connection: Connection, *, claims: LinkClaims) -> bool:
-    """Whether a link's contact is still one, of that subscriber and incident."""
-    return (
-        connection.execute(
-            select(CONTACT.c.id).where(
-                CONTACT.c.id == claims.contact,
-                CONTACT.c.incident_id == claims.incident,
-                CONTACT.c.subscriber_id == claims.subscriber,
-                CONTACT.c.token_generation == claims.generation,
-                CONTACT.c.state != ContactState.REMOVED.value,
-            )
-        ).first()
-        is not None
-    )
-
-
 def lock_subscriber(connection: Connection, *, subscriber: SubscriberId) -> None:
     """Let the replies of one subscriber come one after another."""
     connection.execute(
@@ -127,17 +110,23 @@ def lock_subscriber(connection: Connection, *, subscriber: SubscriberId) -> None
     ).all()
 
 
-def standing(
-    connection: Connection, *, incident: IncidentId, subscriber: SubscriberId
-) -> Standing | None:
-    """Return where the incident stands; None where it has no such subscriber."""
+def standing(connection: Connection, *, claims: LinkClaims) -> Standing:
+    """
+    Return where the incident of a link stands.
+
+    Raises:
+        Refused: The link's contact is none (any more), or there is no such subscriber.
+
+    """
     row = connection.execute(
         select(INCIDENT.c.state, INCIDENT.c.circumstance)
         .join(SUBSCRIBER, SUBSCRIBER.c.incident_id == INCIDENT.c.id)
-        .where(INCIDENT.c.id == incident, SUBSCRIBER.c.id == subscriber)
+        .where(INCIDENT.c.id == claims.incident, SUBSCRIBER.c.id == claims.subscriber)
     ).first()
-    if row is None:
-        return None
+    if row is None or not contact_is_current(connection, claims=claims):
+        raise Refused(
+            "this link is not valid (any more)", source="a link acts for its owner"
+        )
     return Standing(
         state=IncidentState(row.state), circumstance=Circumstance(row.circumstance)
     )
@@ -418,88 +407,6 @@ def mark_applied(connection: Connection, *, replies: Sequence[ReplyId]) -> int:
         )
         for chunk in _chunks(replies)
     )
-
-
-def add_contact(
-    connection: Connection,
-    *,
-    incident: IncidentId,
-    subscriber: SubscriberId,
-    name: str,
-    email: str,
-    phone: str,
-    instead_of: ContactId | None,
-) -> ContactId:
-    """
-    Name a contact, who is told at once; a known address becomes reachable again.
-
-    Args:
-        connection: The transaction; it holds the subscriber's lock.
-        incident: Of the link.
-        subscriber: Of the link.
-        name: Of the person or role.
-        email: Checked before.
-        phone: May be empty.
-        instead_of: Whose rank the contact takes; None to come after all others.
-
-    """
-    of_subscriber = CONTACT.c.subscriber_id == subscriber
-    ranks = select(CONTACT.c.rank).where(of_subscriber)
-    rank = connection.execute(
-        ranks.where(CONTACT.c.id == instead_of)
-        if instead_of is not None
-        else select(func.coalesce(func.max(CONTACT.c.rank), 0) + 1).where(of_subscriber)
-    ).scalar_one()
-    known = connection.execute(
-        select(CONTACT.c.id).where(
-            of_subscriber,
-            CONTACT.c.incident_id == incident,
-            CONTACT.c.email == email,
-        )
-    ).scalar()
-    values = {
-        "rank": rank,
-        "name": name,
-        "phone": phone,
-        "state": ContactState.ACTIVE.value,
-        "named_by_reply": True,
-    }
-    if known is not None:
-        connection.execute(update(CONTACT).where(CONTACT.c.id == known).values(values))
-        return ContactId(known)
-    result = connection.execute(
-        insert(CONTACT).values(
-            values
-            | {
-                "incident_id": incident,
-                "subscriber_id": subscriber,
-                "role": "subscriber",
-                "email": email,
-                "token_generation": 0,
-            }
-        )
-    )
-    key: Any = result.inserted_primary_key
-    return ContactId(int(key[0]))
-
-
-def remove_contact(
-    connection: Connection, *, subscriber: SubscriberId, contact: ContactId
-) -> bool:
-    """Let a contact go: no more mail, and the links they have die at once."""
-    result = connection.execute(
-        update(CONTACT)
-        .where(
-            CONTACT.c.id == contact,
-            CONTACT.c.subscriber_id == subscriber,
-            CONTACT.c.state != ContactState.REMOVED.value,
-        )
-        .values(
-            state=ContactState.REMOVED.value,
-            token_generation=CONTACT.c.token_generation + 1,
-        )
-    )
-    return rows_changed(result) == 1
 
 
 def _filed(row: Row[tuple[object, ...]]) -> FiledReply:

@@ -1,0 +1,107 @@
+"""Checks CSRs against what their sender owns, to show it, and again to file them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, Engine
+
+from models.terms import CertificateId, ReplacementState, ReplyId
+from tocsin.errors import Refused
+from tocsin.intake.csr import ABOUT_KEYS, AffectedNames, CsrCheck, check_csrs
+from tocsin.intake.csr_files import read_csrs
+from tocsin.links import LinkClaims
+from tocsin.steps.reply_acts import SubmitCsrs
+from tocsin.store import replies
+from tocsin.store.replies import Standing
+from tocsin.store.session import reading
+from tocsin.store.views import IN_HAND
+
+_SOURCE = "a link acts for its owner"
+
+
+def preview_csrs(
+    engine: Engine,
+    *,
+    claims: LinkClaims,
+    csrs: Sequence[bytes],
+    chosen: Sequence[CertificateId] = (),
+) -> list[CsrCheck]:
+    """Check CSRs, DER, against the subscriber's certificates; nothing is stored."""
+    with reading(engine) as connection:
+        standing = replies.standing(connection, claims=claims)
+        affected = _affected(connection, claims, standing)
+    _refuse_others(affected, chosen)
+    return check_csrs(csrs, certificates=affected, chosen=chosen)
+
+
+def file_csrs(
+    act: SubmitCsrs,
+    connection: Connection,
+    claims: LinkClaims,
+    *,
+    standing: Standing,
+    reply: ReplyId,
+    now: datetime,
+) -> int:
+    """
+    File CSRs after checking them again: what a form carries proves nothing.
+
+    Returns:
+        How many were new.
+
+    Raises:
+        Refused: One of them cannot be used, or is for somebody else's certificate.
+
+    """
+    affected = _affected(connection, claims, standing)
+    filed: list[replies.CsrToFile] = []
+    for csr in act.csrs:
+        _refuse_others(affected, csr.certificates)
+        read = read_csrs(csr.pem.encode("ascii", "replace"), name="csr")
+        checks = check_csrs(read.csrs, certificates=affected, chosen=csr.certificates)
+        if (
+            len(checks) != 1
+            or checks[0].is_refused
+            or checks[0].matched != tuple(sorted(csr.certificates))
+        ):
+            raise Refused("one of the CSRs cannot be used", source="CSR checks")
+        filed += [
+            replies.CsrToFile(
+                certificate=certificate,
+                sha256=checks[0].sha256,
+                pem=checks[0].pem,
+                findings=tuple(finding.code.value for finding in checks[0].findings),
+            )
+            for certificate in checks[0].matched
+        ]
+    replies.set_replacement_state(
+        connection,
+        certificates=[csr.certificate for csr in filed],
+        state=ReplacementState.CSR_RECEIVED,
+    )
+    return replies.insert_csrs(connection, reply=reply, csrs=filed, now=now)
+
+
+def _affected(
+    connection: Connection, claims: LinkClaims, standing: Standing
+) -> list[AffectedNames]:
+    return [
+        AffectedNames(
+            certificate_id=certificate.certificate,
+            dns_names=certificate.dns_names,
+            spki_sha256=certificate.spki_sha256,
+            key_is_suspect=standing.circumstance in ABOUT_KEYS,
+            takes_csr=certificate.replacement_state in IN_HAND,
+        )
+        for certificate in replies.owned_certificates(
+            connection, incident=claims.incident, subscriber=claims.subscriber
+        )
+    ]
+
+
+def _refuse_others(
+    affected: Sequence[AffectedNames], chosen: Sequence[CertificateId]
+) -> None:
+    own = {certificate.certificate_id for certificate in affected}
+    if not own.issuperset(chosen):
+        raise Refused("one of the certificates is not yours", source=_SOURCE)

@@ -1,0 +1,219 @@
+"""What a subscriber's page shows, as values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from models.terms import (
+    CertificateId,
+    Circumstance,
+    ContactId,
+    ContactState,
+    IncidentId,
+    IncidentState,
+    ReplacementState,
+    ReplyId,
+    ReplyKind,
+    ReplyState,
+    RevocationState,
+    SubscriberId,
+)
+
+IN_HAND = (ReplacementState.AWAITING_CSR, ReplacementState.CSR_RECEIVED)
+"""States of a certificate that is still to be replaced: a CSR makes sense."""
+
+
+class Selection(StrEnum):
+    """Which of a subscriber's certificates."""
+
+    ALL = "all"
+    WITHOUT_REPLACEMENT = "without-replacement"  # a CSR still makes sense
+    REVOCABLE_EARLY = "revocable-early"  # of those, the ones still scheduled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateView:
+    """
+    One certificate as its owner sees it.
+
+    Args:
+        certificate: Its key.
+        serial: Lower-case hex.
+        subject: As text; empty where only the serial is known.
+        names: DNS names.
+        not_after: UTC; None where only the serial is known.
+        replacement_state: How far its replacement is.
+        revocation_state: None where no revocation is planned yet.
+        revocation_time: Planned instant, UTC.
+        revoked_at: When the CA said so, UTC.
+        published_at: When it was seen in public, UTC.
+        csrs: How many CSRs were handed in for it.
+
+    """
+
+    certificate: CertificateId
+    serial: str
+    subject: str
+    names: tuple[str, ...]
+    not_after: datetime | None
+    replacement_state: ReplacementState
+    revocation_state: RevocationState | None
+    revocation_time: datetime | None
+    revoked_at: datetime | None
+    published_at: datetime | None
+    csrs: int
+
+    @property
+    def title(self) -> str:
+        """What its owner knows it by."""
+        if self.names:
+            return self.names[0]
+        return self.subject or f"serial number {self.serial}"
+
+    @property
+    def is_revoked(self) -> bool:
+        """Whether the CA has revoked it."""
+        return self.revocation_state in (
+            RevocationState.REVOKED,
+            RevocationState.PUBLISHED,
+        )
+
+    @property
+    def can_be_revoked_early(self) -> bool:
+        """Whether it makes sense to say that it is no longer in use."""
+        return (
+            self.revocation_state is RevocationState.SCHEDULED
+            and self.replacement_state in IN_HAND
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactView:
+    """A contact as the colleagues see them; removed ones stay in the record only."""
+
+    contact: ContactId
+    rank: int
+    name: str
+    email: str
+    phone: str
+    state: ContactState
+    named_by_reply: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyView:
+    """What somebody of the subscriber did."""
+
+    reply: ReplyId
+    kind: ReplyKind
+    state: ReplyState
+    received_at: datetime
+    effective_at: datetime
+    certificates: tuple[CertificateId, ...]
+    contact: ContactId
+    contact_name: str
+
+    @property
+    def can_be_undone(self) -> bool:
+        """Whether it has not had its effect yet."""
+        return self.state is ReplyState.PENDING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """
+    A subscriber's certificates, counted; each pair of states sums to ``all`` (I3).
+
+    Args:
+        all: How many there are.
+        without_csr: Nothing was handed in for them.
+        with_csr: A CSR was handed in.
+        replaced: Reported as replaced.
+        given_up: Reported as no longer required.
+        waiting: Not revoked yet.
+        revoked: Revoked, or published as revoked.
+        published: Of those, seen in public.
+
+    """
+
+    all: int
+    without_csr: int
+    with_csr: int
+    replaced: int
+    given_up: int
+    waiting: int
+    revoked: int
+    published: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriberView:
+    """
+    A subscriber's page.
+
+    Args:
+        incident: Its key.
+        title: The incident's, as the officer wrote it.
+        circumstance: Why the certificates must be revoked.
+        state: Only a running incident takes replies.
+        is_drill: Nothing is really revoked (I8).
+        made_aware_at: When the clock started, UTC.
+        deadline: By then revocation is published, UTC.
+        closed_at: UTC; None while it runs.
+        rule_pack: The rules frozen at launch, TOML; may be empty before.
+        subscriber: Its key.
+        name: The organisation.
+        zone: IANA name of the reader's zone.
+        language: BCP 47.
+        acknowledged_at: When somebody first answered, UTC.
+        totals: All certificates, counted.
+        next_revocation_time: The earliest that is still ahead or being worked on.
+        certificates: One page of the selection asked for.
+        selected: How many certificates the selection has.
+        page: Which page, counted from 1.
+        pages: How many there are.
+        contacts: By rank.
+        replies: The latest first, and all that can be undone.
+        read_at: The instant of the view, UTC.
+
+    """
+
+    incident: IncidentId
+    title: str
+    circumstance: Circumstance
+    state: IncidentState
+    is_drill: bool
+    made_aware_at: datetime
+    deadline: datetime
+    closed_at: datetime | None
+    rule_pack: str
+    subscriber: SubscriberId
+    name: str
+    zone: str
+    language: str
+    acknowledged_at: datetime | None
+    totals: Totals
+    next_revocation_time: datetime | None
+    certificates: tuple[CertificateView, ...]
+    selected: int
+    page: int
+    pages: int
+    contacts: tuple[ContactView, ...]
+    replies: tuple[ReplyView, ...]
+    read_at: datetime
+
+    @property
+    def takes_replies(self) -> bool:
+        """Whether acts still make sense."""
+        return self.state is IncidentState.RUNNING
+
+    @property
+    def pending(self) -> Mapping[CertificateId, ReplyView]:
+        """Certificates about which a reply waits for the end of its grace period."""
+        return {
+            certificate: reply
+            for reply in self.replies
+            if reply.can_be_undone
+            for certificate in reply.certificates
+        }
