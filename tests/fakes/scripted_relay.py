@@ -117,6 +117,8 @@ class ScriptedRelay:
                 return
             if verb == "DATA" and answered.startswith("354"):
                 content = _read_content(lines)
+                if content is None:
+                    return
                 asked = Asked(number, message, "CONTENT", recipient)
                 told = self._answer(asked) or _USUAL["CONTENT"]
                 if told.startswith("2") or told == TAKE_AND_CLOSE:
@@ -143,10 +145,11 @@ def _address(argument: str) -> str:
     return found.group(1)
 
 
-def _read_content(lines: BinaryIO) -> bytes:
+def _read_content(lines: BinaryIO) -> bytes | None:
+    """Return what came before the dot; None when the dot never came."""
     content = b""
     for line in lines:
         if line == b".\r\n":
             return content
         content += line[1:] if line.startswith(b".") else line
-    return content
+    return None
