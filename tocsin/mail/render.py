@@ -72,6 +72,7 @@ class NoticeContext:
         more: How many there are beyond those; the attachment lists all.
         total: How many there are.
         without_csr: Of those, how many still lack a CSR.
+        is_revoked: They are revoked already: the reader learns of it late.
         revocation: When their revocation starts.
         deadline: By when it is published; cannot move.
         link: Where to answer.
@@ -90,6 +91,7 @@ class NoticeContext:
     more: int
     total: int
     without_csr: int
+    is_revoked: bool
     revocation: Instant
     deadline: Instant
     link: str
@@ -294,7 +296,7 @@ def sample_contexts(kind: NoticeKind) -> dict[str, NoticeContext | EscalationCon
         name="appointments.clinics.example", serial="4f03a2", not_after="2026-12-31"
     )
     return {
-        f"{total} certificates": NoticeContext(
+        f"{total} certificates{', revoked' * is_revoked}": NoticeContext(
             incident_title="CPS URI that is not http",
             circumstance="It was not issued in accordance with the Baseline "
             "Requirements or the CA's CP/CPS",
@@ -305,6 +307,7 @@ def sample_contexts(kind: NoticeKind) -> dict[str, NoticeContext | EscalationCon
             more=max(0, total - 5),
             total=total,
             without_csr=total,
+            is_revoked=is_revoked,
             revocation=revocation,
             deadline=deadline,
             link="https://certificates.ca.example/s/eyJpbmNpZGVudCI6MX0.c2lnbmF0dXJl",
@@ -313,6 +316,7 @@ def sample_contexts(kind: NoticeKind) -> dict[str, NoticeContext | EscalationCon
             ca_site="www.ca.example",
         )
         for total, name in ((1, ""), (98, "Chan Tai Man"), (500, "陳大文"))
+        for is_revoked in (False, True)
     }
 
 

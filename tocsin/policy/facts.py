@@ -77,7 +77,8 @@ class SubscriberFacts:
         subscriber: Its key.
         position: Steps of the timetable that were taken.
         has_acknowledged: Somebody there has answered in any way.
-        open_certificates: Neither revoked nor replaced nor given up.
+        unsettled_certificates: Neither replaced nor given up, revoked or not.
+        open_certificates: Of those, how many are not revoked yet.
         missing_csrs: Of those, how many still lack a CSR.
         contacts: All of them, in any order.
         escalations: Those that have not ended.
@@ -87,6 +88,7 @@ class SubscriberFacts:
     subscriber: SubscriberId
     position: int
     has_acknowledged: bool
+    unsettled_certificates: int
     open_certificates: int
     missing_csrs: int
     contacts: tuple[ContactFacts, ...]

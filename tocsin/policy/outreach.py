@@ -42,9 +42,10 @@ def due_outreach(
     due = [entry.step for entry in steps[subscriber.position :] if entry.due_at <= now]
     position = subscriber.position + len(due)
     concerned = [step for step in due if _concerns(step.when, subscriber)]
-    if subscriber.open_certificates:
+    if subscriber.unsettled_certificates:
         taken = [entry.step for entry in steps[:position]]
         yield from _due_notices(subscriber, concerned, taken)
+    if subscriber.open_certificates:
         yield from _due_escalations(subscriber, concerned, ladder)
     yield from _ended_escalations(subscriber)
     yield MoveOn(
@@ -56,12 +57,15 @@ def due_outreach(
 
 def _concerns(condition: Condition, subscriber: SubscriberFacts) -> bool:
     match condition:
-        case Condition.ALWAYS | Condition.OPEN:
+        case Condition.ALWAYS:
+            # Who learns of it only after the revocation still has to learn of it.
+            return subscriber.unsettled_certificates > 0
+        case Condition.OPEN:
             return subscriber.open_certificates > 0
         case Condition.CSR_MISSING:
             return subscriber.missing_csrs > 0
         case Condition.NOT_ACKNOWLEDGED:
-            return not subscriber.has_acknowledged
+            return subscriber.open_certificates > 0 and not subscriber.has_acknowledged
 
 
 def _due_notices(
@@ -87,7 +91,10 @@ def _due_notices(
         for contact in newly:
             if not contact.was_told:
                 chosen.setdefault(contact.contact, (NoticeKind.INITIAL, _FIRST))
-    had_final = any(step.notice is NoticeKind.FINAL for step in taken)
+    # After the revocation there is nothing final to say: the first notice says it all.
+    had_final = subscriber.open_certificates > 0 and any(
+        step.notice is NoticeKind.FINAL for step in taken
+    )
     by_key = {contact.contact: contact for contact in active}
     for key, (kind, level) in chosen.items():
         contact = by_key[key]

@@ -214,7 +214,7 @@ def _send(c: Collaborators, done: Advanced) -> None:
 def _close(c: Collaborators, done: Advanced) -> None:
     with writing(c.engine) as connection:
         now = c.clock.now()
-        for incident in incidents.finished_incidents(connection):
+        for incident in incidents.finished_incidents(connection, now=now):
             if incidents.mark_closed(connection, incident=incident, now=now):
                 done.add(incidents_closed=1)
                 audit.append(

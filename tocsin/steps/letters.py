@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 from sqlalchemy import Connection
@@ -20,6 +20,7 @@ from tocsin.mail.render import (
     CertificateLine,
     EscalationContext,
     EscalationLine,
+    Instant,
     NoticeContext,
     TemplateSet,
     instant,
@@ -152,6 +153,8 @@ def write_letter(
         sample = None if subscriber is None else matters.samples.get(subscriber)
         if subscriber is None or sample is None:
             return None
+        if sample.is_revoked and notice.kind is not NoticeKind.INITIAL:
+            return None  # too late to remind; a first notice still has to be read
         context = _to_subscriber(
             notice,
             record,
@@ -218,13 +221,20 @@ def _to_subscriber(
         more=sample.total - len(sample.first),
         total=sample.total,
         without_csr=sample.without_csr,
-        revocation=instant(sample.revocation_time, zone, language),
-        deadline=instant(record.deadline, zone, language),
+        is_revoked=sample.is_revoked,
+        revocation=_instant(sample.revocation_time, zone, language),
+        deadline=_instant(record.deadline, zone, language),
         link=f"{sender.portal_url}/s/{token}",
         ca_name=sender.ca_name,
         ca_phone=sender.ca_phone,
         ca_site=sender.ca_site,
     )
+
+
+@lru_cache(maxsize=4096)
+def _instant(at: datetime, zone: str, language: str) -> Instant:
+    """Write an instant out; a few of them stand in thousands of notices."""
+    return instant(at, zone, language)
 
 
 @lru_cache(maxsize=16)
@@ -250,14 +260,14 @@ def _to_staff(
                 step=one.step,
                 certificates=one.certificates,
                 missing=one.missing,
-                since=instant(one.raised_at, zone, language).local,
+                since=_instant(one.raised_at, zone, language).local,
             )
             for one in shown
         ),
         more=len(live) - len(shown),
         total=len(live),
-        revocation=instant(record.facts.revocation_starts_at, zone, language),
-        deadline=instant(record.deadline, zone, language),
+        revocation=_instant(record.facts.revocation_starts_at, zone, language),
+        deadline=_instant(record.deadline, zone, language),
         prefect_hint=f"the artifacts of incident {record.id} in Prefect",
     )
 

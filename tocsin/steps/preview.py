@@ -199,6 +199,7 @@ def _samples(
         more=max(0, sample.total - len(sample.certificates)),
         total=sample.total,
         without_csr=sample.total,
+        is_revoked=False,
         revocation=instant(plan.starts_at, sample.zone, sample.language),
         deadline=instant(record.deadline, sample.zone, sample.language),
         link=f"{settings.public_portal}/s/(each contact's own link)",

@@ -16,7 +16,8 @@ from tocsin.mail.render import TemplateSet
 from tocsin.mail.smtp import Mailer, SendKind, SendOutcome
 from tocsin.steps.letters import Letter, Sender, read_matters, write_letter
 from tocsin.store import audit, outbox
-from tocsin.store.outbox import ClaimedNotice, NoticeOutcome, OutcomeKind
+from tocsin.store.outbox import ClaimedNotice
+from tocsin.store.outcomes import NoticeOutcome, OutcomeKind, record_outcomes
 from tocsin.store.session import reading, writing
 
 __all__ = ["Sender", "Sent", "send_due"]
@@ -122,7 +123,7 @@ def _record_and_claim(
     if any(outcome.kind is OutcomeKind.NOT_SENT for outcome in outcomes):
         batch = 0  # the relay is down: what is due stays due
     with writing(engine) as connection:
-        outbox.record_outcomes(connection, outcomes, owner=owner, now=now)
+        record_outcomes(connection, outcomes, owner=owner, now=now)
         claimed = outbox.claim_notices(
             connection, owner=owner, now=now, lease_within=LEASE_WITHIN, limit=batch
         )

@@ -10,7 +10,7 @@ from models.base import table
 from models.outreach import Bounce, Notice
 from models.subscriber import Contact
 from models.terms import ContactId, IncidentId, NoticeId, NoticeState, SubscriberId
-from tocsin.store.outbox import mark_unreachable
+from tocsin.store.outcomes import mark_unreachable
 from tocsin.store.session import insert_ignoring
 
 BOUNCE = table(Bounce)

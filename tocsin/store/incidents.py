@@ -202,9 +202,9 @@ def mark_launched(
     return True
 
 
-def finished_incidents(connection: Connection) -> list[IncidentId]:
-    """Return running incidents whose certificates are all published, mail sent."""
-    revocation, notice = table(Revocation), table(Notice)
+def finished_incidents(connection: Connection, *, now: datetime) -> list[IncidentId]:
+    """Return running incidents: all published, nothing to send, nobody to look at."""
+    revocation, notice, subscriber = table(Revocation), table(Notice), table(Subscriber)
     unpublished = exists().where(
         revocation.c.incident_id == INCIDENT.c.id,
         revocation.c.state != RevocationState.PUBLISHED.value,
@@ -213,11 +213,17 @@ def finished_incidents(connection: Connection) -> list[IncidentId]:
         notice.c.incident_id == INCIDENT.c.id,
         notice.c.state.in_((NoticeState.PLANNED.value, NoticeState.SENDING.value)),
     )
+    unseen = exists().where(
+        subscriber.c.incident_id == INCIDENT.c.id, subscriber.c.look_at <= now
+    )
     return [
         IncidentId(key)
         for key in connection.execute(
             select(INCIDENT.c.id).where(
-                INCIDENT.c.state == IncidentState.RUNNING.value, ~unpublished, ~unsent
+                INCIDENT.c.state == IncidentState.RUNNING.value,
+                ~unpublished,
+                ~unsent,
+                ~unseen,
             )
         ).scalars()
     ]

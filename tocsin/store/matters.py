@@ -33,10 +33,11 @@ FIRST = 5
 
 ESCALATIONS_SHOWN = 50
 
+_IS_UNSETTLED = CERTIFICATE.c.replacement_state.in_(
+    (ReplacementState.AWAITING_CSR.value, ReplacementState.CSR_RECEIVED.value)
+)
 _IS_OPEN = and_(
-    CERTIFICATE.c.replacement_state.in_(
-        (ReplacementState.AWAITING_CSR.value, ReplacementState.CSR_RECEIVED.value)
-    ),
+    _IS_UNSETTLED,
     REVOCATION.c.state.in_(
         (RevocationState.SCHEDULED.value, RevocationState.SUBMITTED.value)
     ),
@@ -56,16 +57,19 @@ class ListedCertificate:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateSample:
     """
-    The certificates of one subscriber that are neither revoked nor dealt with.
+    The certificates of one subscriber that there is something to say about.
 
     Args:
-        certificates: All of them, those without a CSR first.
+        certificates: Those neither dealt with nor revoked, those without a CSR first;
+            when all are revoked, those that were not dealt with.
+        is_revoked: They are revoked already.
         without_csr: How many lack a CSR.
         revocation_time: The earliest, UTC.
 
     """
 
     certificates: tuple[ListedCertificate, ...]
+    is_revoked: bool
     without_csr: int
     revocation_time: datetime
 
@@ -97,7 +101,7 @@ class LiveEscalation:
 def certificate_samples(
     connection: Connection, *, subscribers: Sequence[SubscriberId]
 ) -> Mapping[SubscriberId, CertificateSample]:
-    """Return what there is to say to subscribers; who has nothing open is left out."""
+    """Return what there is to say to subscribers; who settled everything is left out."""
     if not subscribers:
         return {}
     found: dict[int, list[Any]] = defaultdict(list)
@@ -110,14 +114,20 @@ def certificate_samples(
             CERTIFICATE.c.not_after,
             REVOCATION.c.revocation_time,
             case((_LACKS_CSR, 1), else_=0).label("lacks_csr"),
+            case((_IS_OPEN, 1), else_=0).label("open"),
         )
         .join(REVOCATION, REVOCATION.c.certificate_id == CERTIFICATE.c.id)
-        .where(CERTIFICATE.c.subscriber_id.in_(sorted(set(subscribers))), _IS_OPEN)
+        .where(CERTIFICATE.c.subscriber_id.in_(sorted(set(subscribers))), _IS_UNSETTLED)
         .order_by(case((_LACKS_CSR, 0), else_=1), CERTIFICATE.c.id)
     ):
         found[row.subscriber_id].append(row)
+    # What is revoked already is left out as long as anything is not.
+    told = {
+        key: [row for row in rows if row.open] or rows for key, rows in found.items()
+    }
     return {
         SubscriberId(key): CertificateSample(
+            is_revoked=not rows[0].open,
             certificates=tuple(
                 ListedCertificate(
                     name=(row.dns_names or [row.subject or row.serial])[0],
@@ -129,7 +139,7 @@ def certificate_samples(
             without_csr=sum(row.lacks_csr for row in rows),
             revocation_time=min(row.revocation_time for row in rows),
         )
-        for key, rows in found.items()
+        for key, rows in told.items()
     }
 
 

@@ -58,6 +58,7 @@ _WAITING = (NoticeState.PLANNED.value, NoticeState.SENDING.value)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Work:
+    unsettled: int
     open: int
     missing: int
 
@@ -83,12 +84,13 @@ def due_subscribers(
     work = _open_work(connection, keys)
     contacts = _contacts(connection, keys)
     escalations = _live_escalations(connection, keys)
-    nothing = _Work(open=0, missing=0)
+    nothing = _Work(unsettled=0, open=0, missing=0)
     return [
         SubscriberFacts(
             subscriber=SubscriberId(row.id),
             position=row.ladder_position,
             has_acknowledged=bool(row.acknowledged),
+            unsettled_certificates=work.get(row.id, nothing).unsettled,
             open_certificates=work.get(row.id, nothing).open,
             missing_csrs=work.get(row.id, nothing).missing,
             contacts=tuple(contacts[row.id]),
@@ -99,10 +101,11 @@ def due_subscribers(
 
 
 def _open_work(connection: Connection, subscribers: Sequence[int]) -> dict[int, _Work]:
+    is_unsettled = CERTIFICATE.c.replacement_state.in_(
+        (ReplacementState.AWAITING_CSR.value, ReplacementState.CSR_RECEIVED.value)
+    )
     is_open = and_(
-        CERTIFICATE.c.replacement_state.in_(
-            (ReplacementState.AWAITING_CSR.value, ReplacementState.CSR_RECEIVED.value)
-        ),
+        is_unsettled,
         REVOCATION.c.state.in_(
             (RevocationState.SCHEDULED.value, RevocationState.SUBMITTED.value)
         ),
@@ -114,6 +117,7 @@ def _open_work(connection: Connection, subscribers: Sequence[int]) -> dict[int, 
     rows = connection.execute(
         select(
             CERTIFICATE.c.subscriber_id,
+            func.sum(case((is_unsettled, 1), else_=0)).label("unsettled"),
             func.sum(case((is_open, 1), else_=0)).label("open"),
             func.sum(case((lacks_csr, 1), else_=0)).label("missing"),
         )
@@ -122,7 +126,9 @@ def _open_work(connection: Connection, subscribers: Sequence[int]) -> dict[int, 
         .group_by(CERTIFICATE.c.subscriber_id)
     )
     return {
-        row.subscriber_id: _Work(open=int(row.open), missing=int(row.missing))
+        row.subscriber_id: _Work(
+            unsettled=int(row.unsettled), open=int(row.open), missing=int(row.missing)
+        )
         for row in rows
     }
 

@@ -62,7 +62,9 @@ def outstanding(
     return Outstanding(overdue=overdue, unpublished=unpublished)
 
 
-def overdue_statements(*, now: datetime, due_before: datetime) -> Iterator[Select[int]]:
+def overdue_statements(
+    *, now: datetime, due_before: datetime
+) -> Iterator[Select[tuple[int]]]:
     """Build the queries that count what the CA ought to have revoked."""
     yield select(func.count()).where(
         REVOCATION.c.state == RevocationState.SCHEDULED,

@@ -153,7 +153,7 @@ def claim_due(
         limit: How many at most.
 
     """
-    rows: list[Row[int, str, int, str, int, int]] = []
+    rows: list[Row[tuple[int, str, int, str, int, int]]] = []
     for state in (RevocationState.SCHEDULED, RevocationState.SUBMITTED):
         if len(rows) < limit:
             rows += connection.execute(
@@ -295,7 +295,7 @@ def next_due(
 
 def due_statement(
     state: RevocationState, *, due_before: datetime, limit: int
-) -> Select[int, str, int, str, int, int]:
+) -> Select[tuple[int, str, int, str, int, int]]:
     """Build the query for what is due in one state, the longest due first."""
     return (
         select(
@@ -312,7 +312,9 @@ def due_statement(
     )
 
 
-def next_due_statements(*, after: datetime | None) -> Iterator[Select[datetime | None]]:
+def next_due_statements(
+    *, after: datetime | None
+) -> Iterator[Select[tuple[datetime | None]]]:
     """Build the queries for the first instant at which a row in some state is due."""
     for state in _UNFINISHED:
         # What a process is at work on is due again when its claim ends.
