@@ -58,6 +58,12 @@ def show_incidents(
                 )
 
 
+def page_address(incident: IncidentId, page: Page, *, base: str) -> str:
+    """Return where a page of an incident is read; the UI's front page if nowhere."""
+    found = _pages(incident).get(page)
+    return f"{base}/artifacts/artifact/{found}" if found else base
+
+
 def _create(*, key: str, markdown: str, description: str) -> UUID:
     # Called from flows that are not async: an identifier, never a coroutine.
     return cast(

@@ -46,7 +46,11 @@ class Mode(StrEnum):
 class IncidentForm(BaseModel):
     """What a compliance officer fills in; Prefect's UI makes a form of it."""
 
-    model_config = ConfigDict(title="Incident", extra="forbid")
+    model_config = ConfigDict(
+        title="Incident",
+        extra="forbid",
+        json_schema_extra={"description": "One list of certificates, one reason."},
+    )
 
     title: Annotated[
         str,

@@ -22,8 +22,10 @@ from prefect.client.schemas.objects import StateType
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Crashed
 
+from flows.artifacts import page_address
 from flows.collaborators import Equipment, holding
 from flows.cycle import cycle, milestone
+from flows.dashboards import Page
 from flows.launch import IncidentForm, Mode, Previewed, open_incident
 from models.terms import IncidentId
 from tocsin.demo.folder import Folder
@@ -197,7 +199,12 @@ def main() -> None:
             show=_show,
             prefect_port=arguments.prefect_port,
         )
-    _tell({"summary": summary.as_json()})
+    overview = page_address(
+        summary.figures.summary.incident,
+        Page.OVERVIEW,
+        base=f"http://127.0.0.1:{arguments.prefect_port}",
+    )
+    _tell({"summary": summary.as_json(), "overview": overview})
 
 
 if __name__ == "__main__":

@@ -137,7 +137,8 @@ def _run(
                 f"http://127.0.0.1:{chosen}/api/health",
                 log=folder.logs / _SERVER_LOG,
             )
-            figures = _follow(engine, screen, log=folder.logs / _ENGINE_LOG)
+            told = _follow(engine, screen, log=folder.logs / _ENGINE_LOG)
+        figures = told["summary"]
         figures["peak_rss_bytes"] |= {
             "tocsin demo": own_peak_rss_bytes(),
             "prefect server": peak_rss_bytes(server.pid),
@@ -146,7 +147,7 @@ def _run(
         (folder.reports / "summary.json").write_text(text, "utf-8")
         if summary is not None:
             summary.write_text(text, "utf-8")
-        _tell(folder, figures, url=f"http://127.0.0.1:{chosen}" if stays else None)
+        _tell(folder, figures, url=told["overview"] if stays else None)
         if stays:
             _stay(server)
 
@@ -155,28 +156,28 @@ def _follow(
     engine: subprocess.Popen[str], screen: "_Screen", *, log: Path
 ) -> dict[str, Any]:
     """
-    Show what the engine tells, line by line, and return its final figures.
+    Show what the engine tells, line by line, and return its last line.
 
     Raises:
-        Unavailable: It ended without them.
+        Unavailable: It ended without one.
 
     """
-    figures: dict[str, Any] | None = None
+    final: dict[str, Any] | None = None
     if engine.stdout is not None:
         for line in engine.stdout:
             if not line.startswith("{"):
                 continue  # a library's word, not ours
             told = json.loads(line)
             if "summary" in told:
-                figures = told["summary"]
+                final = told
             else:
                 screen.show(told)
-    if engine.wait() or figures is None:
+    if engine.wait() or final is None:
         raise Unavailable(
             f"the engine ended with code {engine.returncode}: see {log}. "
             "The same command goes on where it was."
         )
-    return figures
+    return final
 
 
 @dataclass(slots=True)
@@ -271,11 +272,16 @@ def _lines(figures: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         f"of which {figures['bounced']:,} came back",
     )
     kinds = " + ".join(
-        f"{number:,} {kind}"
+        f"{number:,} {kind.replace('-', ' ')}"
         for kind, number in figures["replies_by_kind"].items()
         if number
     )
     yield "replies", f"{figures['replies']:,}", kinds
+    yield (
+        "late answers",
+        f"{figures['late_answers']:,}",
+        "came when everything was revoked, and changed nothing",
+    )
     yield "CSRs received", f"{figures['csrs_received']:,}", ""
     yield "escalations", f"{figures['escalations']:,}", ""
     yield (

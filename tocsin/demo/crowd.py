@@ -138,21 +138,16 @@ class Crowd:
         """Return the next instant at which somebody wants to answer."""
         return min((one.at for one in self._open if one.at > after), default=None)
 
-    def act(self, now: datetime) -> int:
+    def act(self, now: datetime) -> None:
         """
         Let everybody answer who wants to by now and has a notice.
 
         Who has none yet, since mail to a colleague came back first, tries again at the
         next instant.
-
-        Returns:
-            How many answered.
-
         """
         due = [one for one in self._open if one.at <= now]
         ended = [answer for answer in due if self._answer(answer, now)]
         self._open = [one for one in self._open if one not in ended]
-        return len(ended)
 
     def _answer(self, answer: Answer, now: datetime) -> bool:
         organisation = self._organisations[answer.organisation]

@@ -46,8 +46,8 @@ class People(Protocol):
         """Return the next instant at which somebody wants to answer."""
         ...
 
-    def act(self, now: datetime) -> int:
-        """Let everybody answer who wants to by now and can; return how many did."""
+    def act(self, now: datetime) -> None:
+        """Let everybody answer who wants to by now and can."""
         ...
 
 
@@ -115,9 +115,9 @@ class Replay:
         now = self._clock.now()
         for _ in range(_CYCLES_AT_ONE_INSTANT):
             self._driver.advance(incident)
-            answered = self._people.act(now)
+            self._people.act(now)
             due_at = next_due_at(self._engine)
-            if not answered and (due_at is None or due_at > now):
+            if due_at is None or due_at > now:
                 break
         with reading(self._engine) as connection:
             figures = incident_figures(connection, incident=incident, now=now)

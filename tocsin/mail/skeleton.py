@@ -124,6 +124,7 @@ def _header(name: str, value: str) -> bytes:
     return SMTP.fold_binary(name, SMTP.header_store_parse(name, _flat(value))[1])
 
 
+@lru_cache(maxsize=1024)  # the sender's is the same in every message
 def _address(name: str, shown: str, address: str) -> bytes:
     box = Address(display_name=_flat(shown), addr_spec=_flat(address))
     value = SMTP.header_store_parse(name, box)[1]
