@@ -9,6 +9,7 @@ from pathlib import Path
 from figures import Figure
 
 LIMIT_SECONDS = 300
+CERTIFICATES = 1_111
 
 
 def measure() -> list[Figure]:
@@ -41,7 +42,8 @@ def measure() -> list[Figure]:
             ratio=None,
             spread=(wall, wall),
             goal=f"≤ {LIMIT_SECONDS} s, 1,111 of 1,111 in time",
-            met=wall <= LIMIT_SECONDS and told["published_before_deadline"] == 1111,
+            met=wall <= LIMIT_SECONDS
+            and told["published_before_deadline"] == CERTIFICATES,
         ),
         Figure(
             name="of that, spent in Prefect",

@@ -150,8 +150,8 @@ def test_i3_preview_accounts_for_every_entry_and_says_what_is_odd(desk: Desk) ->
     assert "| set aside | 1 |" in shown
     assert "| **total** | **5** |" in shown
     assert "1.23E+35" in shown
-    assert "1 subscribers have no contact" in shown
-    assert "Nobody in the directory is account-manager" in shown
+    assert "1 subscriber without any contact" in shown
+    assert "Nobody in the directory is account-manager, operations-manager" in shown
     assert "Revocation of 3 certificates starts" in shown
     assert "will be REVOKED" in shown
     assert "does not know the issuer" not in shown
@@ -231,7 +231,7 @@ def test_overlap_is_shown_when_a_second_incident_lists_the_same_certificates(
 
     shown = desk.preview(*desk.draft(title="Another"))
 
-    assert f"3 certificates stand in incident {first}" in shown
+    assert f"3 certificates also in incident {first}" in shown
 
 
 def test_unknown_issuer_is_shown_when_the_ca_cannot_revoke_there(desk: Desk) -> None:

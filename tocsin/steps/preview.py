@@ -25,7 +25,7 @@ from tocsin.settings import Settings
 from tocsin.steps.intake import Imported
 from tocsin.steps.launch import plan_incident, timetable_of
 from tocsin.store import incidents
-from tocsin.store.imports import DraftFigures, draft_figures
+from tocsin.store.imports import DraftFigures, draft_figures, findings
 from tocsin.store.incidents import IncidentRecord
 from tocsin.store.intents import missing_roles
 from tocsin.store.samples import SampleRecipient, sample_recipient
@@ -64,12 +64,18 @@ def preview_incident(
         unstaffed = missing_roles(
             connection, incident=incident, roles=[*roles, *ladder.unreachable]
         )
+        conflicts = [
+            finding
+            for finding in findings(connection, incident=incident, limit=2 * _ASIDES)
+            if finding.outcome != "set-aside"
+        ]
     rule = parse_rule_pack(record.rule_pack).rule(record.circumstance)
-    warnings = [
-        *_warnings(figures, imported, plan, backend),
-        *(f"Nobody in the directory is {role}: escalations to that role stand on the "
-          "dashboards only." for role in unstaffed),
-    ]  # fmt: skip
+    warnings = [*_warnings(figures, imported, plan, backend)]
+    if unstaffed:
+        warnings.append(
+            f"Nobody in the directory is {', '.join(unstaffed)}: escalations to them "
+            "stand on the dashboards only."
+        )
     return Preview(
         incident=incident,
         title=record.title,
@@ -101,6 +107,10 @@ def preview_incident(
                 finding=problem.finding,
             )
             for problem in imported.problems[:_ASIDES]
+        )
+        + tuple(
+            Aside(file=one.file, row=one.row, field="", finding=one.finding)
+            for one in conflicts[:_ASIDES]
         ),
         plan=plan.explain,
         starts_at=plan.starts_at,
@@ -121,40 +131,50 @@ def preview_incident(
 def _warnings(
     figures: DraftFigures, imported: Imported, plan: RevocationPlan, backend: CaBackend
 ) -> Iterator[str]:
+    if not figures.certificates:
+        yield "There is no certificate to revoke: nothing can be launched."
     if plan.is_late:
         yield "Not everything can be published by the deadline: disclose the delay now."
     for issuer in figures.issuers:
         if not backend.knows_issuer(issuer.issuer_key):
             yield (
                 f"The CA backend does not know the issuer {issuer.name}: "
-                f"{issuer.certificates:,} certificates cannot be revoked there. "
+                f"{_spell(issuer.certificates, 'certificate')} cannot be revoked there. "
                 "`tocsin ca add` adds one."
             )
     if imported.conflicts:
         yield (
-            f"{imported.conflicts:,} entries contradict an earlier one (two subscribers, "
-            "or two certificates with one serial): the first was kept."
+            f"{_spell(imported.conflicts, 'entry', 'entries')} with an earlier one that "
+            "says otherwise (two subscribers, or two certificates with one serial): the "
+            "first was kept; see below."
         )
     if imported.set_aside:
-        yield f"{imported.set_aside:,} entries were set aside; see the reasons below."
+        yield (
+            f"{_spell(imported.set_aside, 'entry', 'entries')} set aside; see the "
+            "reasons below."
+        )
     if figures.without_subscriber:
         yield (
-            f"Nobody is known for {figures.without_subscriber:,} certificates: they are "
-            "revoked without a word to anybody."
+            f"{_spell(figures.without_subscriber, 'certificate')} that nobody is known "
+            "for: to be revoked without a word to anybody."
         )
     if figures.subscribers_without_contacts:
         yield (
-            f"{figures.subscribers_without_contacts:,} subscribers have no contact: "
-            "they go straight to an escalation."
+            f"{_spell(figures.subscribers_without_contacts, 'subscriber')} without any "
+            "contact: straight to an escalation."
         )
     if figures.already_expired:
-        yield f"{figures.already_expired:,} certificates have expired already."
+        yield f"{_spell(figures.already_expired, 'certificate')} expired already."
     for overlap in figures.overlaps:
         yield (
-            f"{overlap.certificates:,} certificates stand in incident "
-            f"{overlap.incident} ({overlap.title}), too: whichever time is earlier "
-            "counts, and people may hear of both."
+            f"{_spell(overlap.certificates, 'certificate')} also in incident "
+            f"{overlap.incident} ({overlap.title}): whichever time is earlier counts, "
+            "and people may hear of both."
         )
+
+
+def _spell(count: int, one: str, many: str | None = None) -> str:
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def _timetable(
