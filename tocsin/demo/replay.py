@@ -12,11 +12,13 @@ from models.terms import IncidentId
 from tocsin.clock import SteppedClock
 from tocsin.demo import record
 from tocsin.demo.folder import Folder
+from tocsin.errors import Broken
 from tocsin.policy.figures import IncidentFigures
 from tocsin.steps.advance import next_due_at
 from tocsin.store.figures import incident_figures
 from tocsin.store.session import reading
 
+_SECOND = timedelta(seconds=1)
 _MINUTE = timedelta(minutes=1)
 _CYCLES_AT_ONE_INSTANT = 5
 """More than that at one instant is work that waits for a lease or a CA: move on."""
@@ -113,16 +115,25 @@ class Replay:
     def _live_through(self, incident: IncidentId) -> IncidentFigures:
         """Do everything that is due at the clock's instant."""
         now = self._clock.now()
-        for _ in range(_CYCLES_AT_ONE_INSTANT):
+        cycles = self._catch_up(incident)
+        self._people.act(now)
+        cycles += self._catch_up(incident)
+        if not cycles:
+            # Nobody knows that nothing is due before somebody has looked.
             self._driver.advance(incident)
-            self._people.act(now)
-            due_at = next_due_at(self._engine)
-            if due_at is None or due_at > now:
-                break
         with reading(self._engine) as connection:
             figures = incident_figures(connection, incident=incident, now=now)
         self._show(Moment(now=now, figures=figures))
         return figures
+
+    def _catch_up(self, incident: IncidentId) -> int:
+        """Run cycles until nothing is due at the clock's instant; return how many."""
+        for cycles in range(_CYCLES_AT_ONE_INSTANT):
+            due_at = next_due_at(self._engine)
+            if due_at is None or due_at > self._clock.now():
+                return cycles
+            self._driver.advance(incident)
+        return _CYCLES_AT_ONE_INSTANT
 
     def _next_at(self, figures: IncidentFigures) -> datetime | None:
         """Return the instant to step to, or None at the end of the record."""
@@ -133,7 +144,10 @@ class Replay:
         due_at = next_due_at(self._engine)
         answers_at = self._people.next_at(now)
         candidates = [at for at in (due_at, answers_at) if at is not None]
-        return max(min(candidates, default=now + _MINUTE), now + _MINUTE / 60)
+        following = max(min(candidates, default=now + _MINUTE), now + _SECOND)
+        if following > record.STATUSES[-1].at:
+            raise Broken(f"{figures.unpublished} certificates never became published")
+        return following
 
     def _keep(self, incident: IncidentId, *, is_finished: bool = False) -> None:
         spent = time.perf_counter() - self._started_at

@@ -131,6 +131,19 @@ def preview_incident(
 def _warnings(
     figures: DraftFigures, imported: Imported, plan: RevocationPlan, backend: CaBackend
 ) -> Iterator[str]:
+    yield from _warnings_of_revocation(figures, plan, backend)
+    yield from _warnings_of_input(figures, imported)
+    for overlap in figures.overlaps:
+        yield (
+            f"{_spell(overlap.certificates, 'certificate')} also in incident "
+            f"{overlap.incident} ({overlap.title}): whichever time is earlier counts, "
+            "and people may hear of both."
+        )
+
+
+def _warnings_of_revocation(
+    figures: DraftFigures, plan: RevocationPlan, backend: CaBackend
+) -> Iterator[str]:
     if not figures.certificates:
         yield "There is no certificate to revoke: nothing can be launched."
     if plan.is_late:
@@ -142,6 +155,9 @@ def _warnings(
                 f"{_spell(issuer.certificates, 'certificate')} cannot be revoked there. "
                 "`tocsin ca add` adds one."
             )
+
+
+def _warnings_of_input(figures: DraftFigures, imported: Imported) -> Iterator[str]:
     if imported.conflicts:
         yield (
             f"{_spell(imported.conflicts, 'entry', 'entries')} with an earlier one that "
@@ -165,12 +181,6 @@ def _warnings(
         )
     if figures.already_expired:
         yield f"{_spell(figures.already_expired, 'certificate')} expired already."
-    for overlap in figures.overlaps:
-        yield (
-            f"{_spell(overlap.certificates, 'certificate')} also in incident "
-            f"{overlap.incident} ({overlap.title}): whichever time is earlier counts, "
-            "and people may hear of both."
-        )
 
 
 def _spell(count: int, one: str, many: str | None = None) -> str:
