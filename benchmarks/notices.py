@@ -36,7 +36,6 @@ _HOST = "127.0.0.1"
 _CONNECTIONS = 10
 _CERTIFICATES = 5  # for each subscriber: as many as a message names itself
 _STARTS_WITHIN = 10.0
-_GOAL = 0.14
 """What the same pipeline reached when it was measured by itself; the goal is a start."""
 
 SENDER = Sender(
@@ -75,7 +74,7 @@ def measure(count: int = 3000, *, rounds: int = 3) -> list[Figure]:
             "smtp-source (Postfix), same size",
             measured.theirs,
             unit="notices/s",
-            at_least=_GOAL,
+            at_least=None,
         )
     ]
 

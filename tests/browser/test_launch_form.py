@@ -58,6 +58,7 @@ def page(stack: Stack, elsewhere: list[str]) -> Iterator[Page]:
         )
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
         page.set_default_timeout(30_000)
+        expect.set_options(timeout=30_000)
         page.on("request", note)
         yield page
         browser.close()
@@ -167,6 +168,7 @@ def _fill(page: Page, desk: Path, aware_at: datetime) -> None:
     page.locator("input[type=time]").fill(f"{aware_at:%H:%M}")
     page.get_by_role("button", name="Apply").click()
     page.get_by_role("button", name="Add item").click()
+    expect(texts).to_have_count(5)
     texts.nth(1).fill(str(desk / "certificates.pem"))
     texts.nth(2).fill(str(desk / "directory.csv"))
 

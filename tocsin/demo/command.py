@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -93,10 +94,12 @@ def _run(
     stays: bool,
 ) -> None:
     """Run the replay from beginning or half-way to its end, and show it."""
+    started_at = time.perf_counter()
     folder.root.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         stack.enter_context(folder.held("demo"))
         folder.open()
+        spent_before = folder.progress().wall_seconds
         chosen = free_port(port or _PREFECT_PORT)
         if port is not None and chosen != port:
             raise Unavailable(f"port {port} is taken: choose another with --port")
@@ -139,6 +142,9 @@ def _run(
             )
             told = _follow(engine, screen, log=folder.logs / _ENGINE_LOG)
         figures = told["summary"]
+        figures["wall_seconds"] = round(
+            spent_before + time.perf_counter() - started_at, 1
+        )
         figures["peak_rss_bytes"] |= {
             "tocsin demo": own_peak_rss_bytes(),
             "prefect server": peak_rss_bytes(server.pid),

@@ -63,8 +63,13 @@ class Journal:
         self._ended: dict[str, Outcome] = {}
         self._sending: dict[str, tuple[str, Fields]] = {}
         if path.exists():
-            for line in path.read_text("utf-8").splitlines():
+            text = path.read_text("utf-8")
+            for line in text.splitlines():
                 self._take(line)
+            if text and not text.endswith("\n"):
+                # What a killed process left of a line must not swallow the next one.
+                with path.open("a", encoding="utf-8") as file:
+                    file.write("\n")
 
     def has_ended(self, answer: Answer) -> bool:
         """Whether nothing is left to do for an answer."""
