@@ -36,7 +36,6 @@ _HOST = "127.0.0.1"
 _CONNECTIONS = 10
 _CERTIFICATES = 5  # for each subscriber: as many as a message names itself
 _STARTS_WITHIN = 10.0
-"""What the same pipeline reached when it was measured by itself; the goal is a start."""
 
 SENDER = Sender(
     address="certificates@ca.example",
