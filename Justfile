@@ -8,7 +8,12 @@ default: test lint
 # Everything needed to work on it
 install:
     python3 -m venv .venv
-    .venv/bin/pip install -e . --group dev
+    .venv/bin/pip install -q -r requirements/dev.txt
+    .venv/bin/pip install -q --no-deps -e .
+
+# The locks, after a change of dependencies; needs uv
+lock:
+    python3 requirements/lock.py
 
 # All tests
 test *arguments:

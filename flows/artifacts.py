@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import cast
 from uuid import UUID
 
-from prefect.artifacts import create_markdown_artifact
+from prefect import runtime
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import ArtifactUpdate
+from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from prefect.client.schemas.filters import (
     ArtifactCollectionFilter,
     ArtifactCollectionFilterKey,
@@ -41,7 +40,7 @@ def show_incidents(
         pages = _pages(incident)
         for page in Page:
             if page not in pages:
-                pages[page] = _create(
+                pages[page] = add_page(
                     key=_key(incident, page),
                     markdown=render_page(page, board, {}),
                     description=page.question,
@@ -64,12 +63,23 @@ def page_address(incident: IncidentId, page: Page, *, base: str) -> str:
     return f"{base}/artifacts/artifact/{found}" if found else base
 
 
-def _create(*, key: str, markdown: str, description: str) -> UUID:
-    # Called from flows that are not async: an identifier, never a coroutine.
-    return cast(
-        "UUID",
-        create_markdown_artifact(key=key, markdown=markdown, description=description),
-    )
+def add_page(*, key: str, markdown: str, description: str) -> UUID:
+    """
+    Add a page to the present run, and return its identifier.
+
+    It hangs on the run, not on the task that made it: Prefect records tasks later than
+    runs, and shows an empty page until it has.
+    """
+    with get_client(sync_client=True) as client:
+        return client.create_artifact(
+            ArtifactCreate(
+                type="markdown",
+                key=key,
+                data=markdown,
+                description=description,
+                flow_run_id=runtime.flow_run.id,
+            )
+        ).id
 
 
 def _pages(incident: IncidentId) -> dict[Page, UUID]:

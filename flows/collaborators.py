@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from tocsin.clock import SystemClock
 from tocsin.log import configure_logging
-from tocsin.log import configure_logging
 from tocsin.settings import Settings, read_settings
 from tocsin.steps.advance import Collaborators
 from tocsin.steps.collaborators import open_collaborators

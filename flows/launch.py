@@ -9,12 +9,11 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from prefect import State, flow, runtime, task
-from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.artifacts import show_incidents
+from flows.artifacts import add_page, show_incidents
 from flows.collaborators import equipped
 from flows.milestones import ensure_milestones
 from models.terms import Circumstance, IncidentId
@@ -186,7 +185,7 @@ def draft_and_preview(form: IncidentForm) -> Previewed:
             settings=settings,
             now=c.clock.now(),
         )
-        create_markdown_artifact(
+        add_page(
             key=f"preview-{incident}",
             markdown=f"{preview_markdown(preview)}\n\n"
             f"{_how_to_launch(form, incident, base=settings.prefect_url)}",
