@@ -10,10 +10,16 @@ import subprocess
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-OPTIONS = (
-    "--universal --python-version 3.11 --generate-hashes --no-emit-index-url "
-    "--no-header --no-strip-extras --quiet"
-).split()
+OPTIONS = [
+    "--universal",
+    "--python-version",
+    "3.11",
+    "--generate-hashes",
+    "--no-emit-index-url",
+    "--no-header",
+    "--no-strip-extras",
+    "--quiet",
+]
 ENTRY = re.compile(r"^(?=[A-Za-z0-9])", re.MULTILINE)
 WITH_EXTRA = re.compile(r"([A-Za-z0-9._-]+)\[[^\]]+\](==.*)", re.DOTALL)
 

@@ -34,6 +34,22 @@ _PASSES = 20
 """A bounce comes back, the next contact is told, that one bounces: passes of one run."""
 
 
+_IN_WORDS = {
+    "revoked": ("certificate revoked", "certificates revoked"),
+    "already_revoked": ("found revoked already", "found revoked already"),
+    "published": ("published", "published"),
+    "bounces": ("address bounced", "addresses bounced"),
+    "replies_applied": ("reply took effect", "replies took effect"),
+    "brought_forward": ("revocation brought forward", "revocations brought forward"),
+    "escalations": ("escalation raised", "escalations raised"),
+    "escalations_ended": ("escalation ended", "escalations ended"),
+    "notices_sent": ("notice sent", "notices sent"),
+    "notices_refused": ("notice refused", "notices refused"),
+    "incidents_closed": ("incident closed", "incidents closed"),
+}
+"""What is counted, for one and for many."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collaborators:
     """
@@ -96,7 +112,8 @@ class Advanced:
     def sentence(self) -> str:
         """Say what was done, for a list of runs."""
         parts = [
-            f"{count:,} {name.replace('_', ' ')}" for name, count in self.counts.items()
+            f"{count:,} {_IN_WORDS[name][count != 1]}"
+            for name, count in self.counts.items()
         ]
         parts += [f"{part} failed, stays due" for part in self.problems]
         return ", ".join(parts) or "Nothing was due"
