@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine, create_engine, make_url, text
 
 from tocsin.clock import SteppedClock
+from tocsin.log import configure_logging
 from tocsin.store.session import migrate, open_engine
 
 settings.register_profile(
@@ -25,6 +26,12 @@ settings.register_profile(
     suppress_health_check=[*HealthCheck],
 )
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@pytest.fixture(autouse=True)
+def _logs_on_stderr() -> None:
+    """Set logging up as every process does: what is on stdout is the command's own."""
+    configure_logging()
 
 
 @pytest.fixture

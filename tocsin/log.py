@@ -36,6 +36,11 @@ class _RedactingFilter(logging.Filter):
         return True
 
 
+def _to_stderr(*_: object) -> structlog.PrintLogger:
+    """Write to stderr as it is now; whoever redirects it gets the lines."""
+    return structlog.PrintLogger(sys.stderr)
+
+
 def configure_logging(*, minimum: int = logging.INFO) -> None:
     """
     Send log lines to stderr, redacted; once per process.
@@ -58,6 +63,6 @@ def configure_logging(*, minimum: int = logging.INFO) -> None:
             ),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(minimum),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_to_stderr,
         cache_logger_on_first_use=False,
     )

@@ -90,7 +90,7 @@ class Stack:
 
     def tocsin(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command beside it."""
-        return subprocess.run(  # noqa: S603 - our own
+        return subprocess.run(
             [sys.executable, "-P", "-m", "tocsin.cli.app", *arguments],
             env=self.environment,
             capture_output=True,
@@ -122,7 +122,7 @@ def tocsin_up(folder: Path, **settings: str) -> Iterator[Stack]:
         "PYTHONUNBUFFERED": "1",
         **settings,
     }
-    process = subprocess.Popen(  # noqa: S603 - our own
+    process = subprocess.Popen(
         [sys.executable, "-P", "-m", "tocsin.cli.app", "up"],
         env=environment,
         stdout=subprocess.PIPE,

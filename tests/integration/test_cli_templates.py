@@ -29,7 +29,7 @@ def test_check_passes_and_counts_when_only_shipped_templates_are_there() -> None
     done = tocsin_templates("check")
 
     assert done.exit_code == 0, done.output
-    # Three kinds for subscribers with three readers each, one for staff with two.
+    # Three kinds for subscribers with six readers each, one for staff with two.
     assert "4 kinds in 1 language (en), each rendered" in done.stdout
     assert "20 notices, nothing wrong" in done.stdout
 
@@ -65,10 +65,10 @@ def test_check_shows_twenty_findings_and_a_count_when_there_are_more(
 
     assert done.exit_code == 1
     lines = done.stderr.splitlines()
-    # Five things are missing in each of nine texts.
+    # Five things are missing in each of three texts, for each of six readers.
     assert lines[20:] == [
-        "and 25 more",
-        "45 findings: an incident cannot use these templates",
+        "and 70 more",
+        "90 findings: an incident cannot use these templates",
     ]
 
 

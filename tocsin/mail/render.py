@@ -315,8 +315,8 @@ def sample_contexts(kind: NoticeKind) -> dict[str, NoticeContext | EscalationCon
             ca_phone="+852 5550 0100",
             ca_site="www.ca.example",
         )
-        for total, name in ((1, ""), (98, "Chan Tai Man"), (500, "陳大文"))
         for is_revoked in (False, True)
+        for total, name in ((1, ""), (98, "Chan Tai Man"), (500, "陳大文"))
     }
 
 
