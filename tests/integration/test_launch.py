@@ -158,6 +158,19 @@ def test_i3_preview_accounts_for_every_entry_and_says_what_is_odd(desk: Desk) ->
     assert desk.count(Entry) == 5
 
 
+def test_i3_preview_accounts_for_every_row_of_the_directory(desk: Desk) -> None:
+    with (desk.folder / "directory.csv").open("a", encoding="utf-8") as directory:
+        directory.write("Harbour Clinic,,,,Again,ADMIN@clinic.example,,3,\n")
+        directory.write("Harbour Clinic,,,,Wong,no address,,4,\n")
+
+    shown = desk.preview(*desk.draft())
+
+    assert "| contacts, your own people included | 3 |" in shown
+    assert "| without an address | 1 |" in shown
+    assert "| set aside | 1 |" in shown.partition("Rows of the directory")[2]
+    assert "| **total** | **6** |" in shown
+
+
 def test_nothing_is_due_when_a_draft_was_only_previewed(desk: Desk) -> None:
     desk.preview(*desk.draft())
 

@@ -146,6 +146,7 @@ def open_(
 def circumstances() -> None:
     """List the circumstances, with deadline and reason."""
     table = Table("No.", "Name", "Text", "Deadline", "Reason in the CRL")
+    table.columns[1].no_wrap = True  # it is there to be pasted
     for number, rule in enumerate(read_rulebook(read_settings()).pack.rules, start=1):
         table.add_row(
             str(number),
@@ -183,6 +184,7 @@ def list_(
         )
         return
     table = Table("Incident", "Title", "State", "Deadline", "Certificates", "Published")
+    table.columns[0].no_wrap = True  # it is there to be pasted
     for item in listed:
         table.add_row(
             item.summary.incident,

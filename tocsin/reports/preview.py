@@ -61,8 +61,11 @@ class Preview:
         certificates_without_contact: Whose subscriber has no contact.
         subscribers: How many.
         subscribers_without_contacts: Of those, with nobody to write to.
-        contacts: People to write to.
-        contacts_set_aside: Rows of the directory that could not be used.
+        contacts: People to write to, the CA's own included.
+        contacts_duplicate: Rows of the directory whose address was there before.
+        contacts_without_address: Rows that name a subscriber and no address.
+        contacts_set_aside: Rows that could not be used.
+        directory_rows: The sum of contacts and the last three (I3).
         notes: What was detected, and warnings.
         asides: The first of what was set aside.
         plan: Why revocation starts when it does.
@@ -91,7 +94,10 @@ class Preview:
     subscribers: int
     subscribers_without_contacts: int
     contacts: int
+    contacts_duplicate: int
+    contacts_without_address: int
     contacts_set_aside: int
+    directory_rows: int
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
     asides: tuple[Aside, ...]

@@ -95,8 +95,11 @@ def preview_incident(
         certificates_without_contact=figures.without_contact,
         subscribers=figures.subscribers,
         subscribers_without_contacts=figures.subscribers_without_contacts,
-        contacts=figures.contacts,
+        contacts=imported.contacts,
+        contacts_duplicate=imported.contacts_duplicate,
+        contacts_without_address=imported.without_address,
         contacts_set_aside=imported.contacts_set_aside,
+        directory_rows=imported.directory_rows,
         warnings=tuple(warnings),
         notes=imported.notes,
         asides=tuple(
