@@ -101,6 +101,11 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(
         default=1_000_000, description="Largest upload a subscriber can make, bytes."
     )
+    key_blocklist_directory: Path | None = Field(
+        default=None,
+        description="Keys known to be compromised, as `badkeys --update-bl` keeps "
+        "them; CSRs with one are refused. Absent: no list.",
+    )
     link_secret_file: Path | None = Field(
         default=None,
         description="Secrets that sign links, one a line, newest first. "

@@ -4,9 +4,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from factories import (
     HOUR,
     LAUNCH,
@@ -26,7 +29,14 @@ from models.incident import AffectedCertificate, Incident
 from models.outreach import Csr, Reply
 from models.revocation import Revocation
 from models.subscriber import Contact, Subscriber
-from models.terms import CertificateId, ContactId, IncidentId, ReplyId, SubscriberId
+from models.terms import (
+    CertificateId,
+    Circumstance,
+    ContactId,
+    IncidentId,
+    ReplyId,
+    SubscriberId,
+)
 from tocsin.clock import SteppedClock
 from tocsin.errors import Refused
 from tocsin.links import LinkClaims
@@ -323,6 +333,56 @@ def test_csr_is_filed_and_counts_at_once(clinic: Clinic) -> None:
     assert clinic.count(CSR) == 1
     assert clinic.subscriber_row()["acknowledged_at"] == LAUNCH
     assert clinic.subscriber_row()["look_at"] == LAUNCH
+
+
+def _key_of_an_earlier_incident(
+    clinic: Clinic, *, state: str, circumstance: Circumstance
+) -> ec.EllipticCurvePrivateKey:
+    key = ec.generate_private_key(ec.SECP256R1())
+    spki = key.public_key().public_bytes(
+        Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+    )
+    with writing(clinic.engine) as connection:
+        earlier = insert_incident(
+            connection, id="earlier", state=state, circumstance=circumstance.value
+        )
+        insert_certificates(
+            connection, earlier, None, spki_sha256=sha256(spki).hexdigest()
+        )
+    return key
+
+
+def test_csr_is_refused_when_its_key_was_why_somebodys_certificate_was_revoked(
+    clinic: Clinic,
+) -> None:
+    key = _key_of_an_earlier_incident(
+        clinic, state="closed", circumstance=Circumstance.KEY_COMPROMISE
+    )
+    pem = make_csr("host-1000.clinic.example", key=key)
+
+    with pytest.raises(Refused, match="cannot be used"):
+        clinic.take(
+            SubmitCsrs(csrs=(CsrFor(pem=pem, certificates=(clinic.certificates[0],)),))
+        )
+
+    assert clinic.count(CSR) == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "circumstance"),
+    [("closed", Circumstance.MISISSUED), ("draft", Circumstance.KEY_COMPROMISE)],
+)
+def test_csr_is_taken_when_nobody_has_said_anything_against_its_key(
+    clinic: Clinic, state: str, circumstance: Circumstance
+) -> None:
+    key = _key_of_an_earlier_incident(clinic, state=state, circumstance=circumstance)
+    pem = make_csr("host-1000.clinic.example", key=key)
+
+    clinic.take(
+        SubmitCsrs(csrs=(CsrFor(pem=pem, certificates=(clinic.certificates[0],)),))
+    )
+
+    assert clinic.count(CSR) == 1
 
 
 def test_csr_is_filed_once_when_the_same_comes_again(clinic: Clinic) -> None:

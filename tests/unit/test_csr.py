@@ -1,6 +1,7 @@
 """CSR checks. Each file in golden/csr is one case: certificates, input, findings."""
 
 import os
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -18,14 +19,13 @@ from hypothesis import strategies as st
 from portal_server import make_csr
 
 from models.terms import CertificateId
-from tocsin.intake.csr import (
-    AffectedNames,
-    FindingCode,
-    check_csr,
-    check_csrs,
-    making_command,
-)
-from tocsin.intake.csr_files import read_csrs
+from tocsin.errors import BadInput
+from tocsin.intake.csr.checks import check_csrs
+from tocsin.intake.csr.files import read_csrs
+from tocsin.intake.csr.findings import FindingCode
+from tocsin.intake.csr.matching import AffectedNames
+from tocsin.intake.csr.requests import making_command
+from tocsin.intake.csr.weak_keys import KeyBlocklist
 
 CASES = sorted((Path(__file__).parents[1] / "golden" / "csr").glob("*.txt"))
 MARK = "=== findings ===\n"
@@ -43,7 +43,8 @@ def certificate(number: int, *names: str, key: str | None = None) -> AffectedNam
 def findings_of(text: str) -> str:
     """Run a case; its first lines describe the certificates."""
     head, _, body = text.partition("=== input ===\n")
-    certificates, chosen = [], []
+    certificates, chosen, known = [], [], {}
+    blocklist = None
     for line in head.splitlines():
         kind, _, rest = line.partition(":")
         if kind.startswith("certificate "):
@@ -60,13 +61,23 @@ def findings_of(text: str) -> str:
             )
         elif kind == "chosen":
             chosen = [CertificateId(int(word)) for word in rest.split()]
+        elif kind == "known":
+            known[rest.split()[0]] = "suspect" in rest
+        elif kind == "blocked":
+            blocklist = KeyBlocklist(bytes.fromhex(rest) + b"\x07", {7: "a test's"})
     read = read_csrs(body.encode(), name="case.csr")
     lines = [
         f"file: {'refuses' if finding.refuses else 'says'} {finding.code}: "
         f"{finding.message}"
         for finding in read.findings
     ]
-    for check in check_csrs(read.csrs, certificates=certificates, chosen=chosen):
+    for check in check_csrs(
+        read.csrs,
+        certificates=certificates,
+        chosen=chosen,
+        known_keys=lambda keys: {key: known[key] for key in keys & known.keys()},
+        blocklist=blocklist,
+    ):
         lines.append(f"csr {check.sha256[:16]}: {' '.join(check.names) or 'no names'}")
         lines.append(f"  for: {' '.join(map(str, check.matched)) or 'none'}")
         lines += [
@@ -231,8 +242,8 @@ def test_altered_csr_is_refused_wherever_it_was_altered(data: st.DataObject) -> 
     altered = bytearray(CSR)
     altered[place] ^= data.draw(st.integers(1, 255))
 
-    check = check_csr(
-        bytes(altered), certificates=[certificate(1, "www.clinic.example")]
+    (check,) = check_csrs(
+        [bytes(altered)], certificates=[certificate(1, "www.clinic.example")]
     )
 
     assert check.is_refused
@@ -253,6 +264,43 @@ def test_hundred_csrs_find_their_hundred_certificates() -> None:
 
     assert sorted(key for check in checks for key in check.matched) == [*range(1, 101)]
     assert all(not check.findings for check in checks)
+
+
+@pytest.mark.parametrize("others", [0, 1, 2, 1000])
+def test_blocked_key_is_found_wherever_it_stands_in_the_list(
+    others: int, tmp_path: Path
+) -> None:
+    key, free = (ec.generate_private_key(ec.SECP256R1()).public_key() for _ in "ab")
+    number = key.public_numbers().x
+    octets = number.to_bytes((number.bit_length() + 7) // 8, "big")
+    hashes = [
+        sha256(octets),
+        *(sha256(bytes([n % 256, n // 256])) for n in range(others)),
+    ]
+    rows = sorted(one.digest()[:15] + b"\x02" for one in hashes)
+    (tmp_path / "blocklist.dat").write_bytes(b"".join(rows))
+    (tmp_path / "badkeysdata.json").write_text(
+        '{"blocklists": [{"id": "2", "name": "debianweak"}]}'
+    )
+
+    blocklist = KeyBlocklist.open(tmp_path)
+
+    assert blocklist.name_of(key) == "debianweak"
+    assert blocklist.name_of(free) is None
+
+
+def test_blocklist_says_what_to_do_when_it_is_not_there_or_damaged(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(BadInput, match="badkeys --update-bl"):
+        KeyBlocklist.open(tmp_path)
+    (tmp_path / "badkeysdata.json").write_text('{"blocklists": []}')
+    (tmp_path / "blocklist.dat").write_bytes(b"x" * 31)
+    with pytest.raises(BadInput, match="cut short"):
+        KeyBlocklist.open(tmp_path)
+    (tmp_path / "badkeysdata.json").write_text("[]")
+    with pytest.raises(BadInput, match="not a blocklist"):
+        KeyBlocklist.open(tmp_path)
 
 
 def test_command_names_every_host_and_nothing_a_shell_would_run() -> None:

@@ -21,11 +21,27 @@ UNREADABLE = (
 
 _MEBIBYTE = 1 << 20
 ZIP_BEGINNINGS = (b"PK\x03\x04", b"PK\x05\x06")
-# Limits of one zip: a list of three million certificates in a single file passes.
-_MOST_MEMBERS = 500_000
-_LARGEST_MEMBER = 16_384 * _MEBIBYTE
 _HIGHEST_RATIO = 200
 _RATIO_MATTERS_FROM = 16 * _MEBIBYTE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZipLimits:
+    """
+    What one zip may hold.
+
+    Args:
+        most_members: Files in it.
+        largest_member: Of one of them, unpacked, octets.
+
+    """
+
+    most_members: int
+    largest_member: int
+
+
+_LIST = ZipLimits(most_members=500_000, largest_member=16_384 * _MEBIBYTE)
+"""A list of three million certificates in a single file passes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,14 +111,25 @@ def _in_file(path: Path) -> Iterator[Source | SetAside | FileNote]:
         yield whole_file(label, f"cannot be read: {error.strerror}.")
         return
     if beginning in ZIP_BEGINNINGS:
-        yield from _in_zip(path, label)
+        yield from in_zip(path, label)
     else:
         yield Source(label=label, open=lambda: path.open("rb"))
 
 
-def _in_zip(path: Path, label: str) -> Iterator[Source | SetAside | FileNote]:
+def in_zip(
+    file: Path | IO[bytes], label: str, *, limits: ZipLimits = _LIST
+) -> Iterator[Source | SetAside | FileNote]:
+    """
+    Find every file in a zip; a source can be opened until the next one is asked for.
+
+    Args:
+        file: The zip.
+        label: Its name for people.
+        limits: What is more than that is set aside.
+
+    """
     try:
-        archive = zipfile.ZipFile(path)
+        archive = zipfile.ZipFile(file)
     except UNREADABLE:
         finding = "a zip that is broken or cut short: make it again."
         yield whole_file(label, finding)
@@ -114,18 +141,21 @@ def _in_zip(path: Path, label: str) -> Iterator[Source | SetAside | FileNote]:
                 label, "an Office document: save the sheet as 'CSV UTF-8' instead."
             )
             return
-        if len(members) > _MOST_MEMBERS:
+        if len(members) > limits.most_members:
             yield whole_file(
                 label,
-                f"{len(members)} files in one zip; the limit is {_MOST_MEMBERS}. "
+                f"{len(members)} files in one zip; the limit is {limits.most_members}. "
                 f"Give them as one PEM file, or in several zips.",
             )
             return
-        yield from _members(archive, members, label)
+        yield from _members(archive, members, label, limits)
 
 
 def _members(
-    archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo], label: str
+    archive: zipfile.ZipFile,
+    members: Sequence[zipfile.ZipInfo],
+    label: str,
+    limits: ZipLimits,
 ) -> Iterator[Source | SetAside | FileNote]:
     hidden = found = 0
     for member in members:
@@ -140,7 +170,7 @@ def _members(
             continue
         found += 1
         name = f"{label}/{without_controls(member.filename)}"
-        finding = _refusal(member)
+        finding = _refusal(member, limits)
         if finding is None:
             yield Source(
                 label=name,
@@ -155,12 +185,12 @@ def _members(
         yield whole_file(label, "a zip without files in it.")
 
 
-def _refusal(member: zipfile.ZipInfo) -> str | None:
+def _refusal(member: zipfile.ZipInfo, limits: ZipLimits) -> str | None:
     """Say why a member is not read; zipfile never gives more than its stated size."""
     if member.flag_bits & 1:
         return "protected by a password: give it without."
-    if member.file_size > _LARGEST_MEMBER:
-        return f"larger than {_LARGEST_MEMBER // _MEBIBYTE} MiB: split it."
+    if member.file_size > limits.largest_member:
+        return f"larger than {limits.largest_member // _MEBIBYTE} MiB: split it."
     if (
         member.file_size > _RATIO_MATTERS_FROM
         and member.file_size > _HIGHEST_RATIO * member.compress_size

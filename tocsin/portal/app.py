@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tocsin.clock import Clock, SystemClock
+from tocsin.intake.csr.weak_keys import KeyBlocklist
 from tocsin.links import Links, read_secrets
 from tocsin.log import configure_logging
 from tocsin.portal.desk import DeadLink, Desk, PortalConfig
@@ -81,6 +82,9 @@ def portal_config(settings: Settings) -> PortalConfig:
         ca_site=settings.ca_site,
         grace_within=settings.grace_within,
         max_upload_bytes=settings.max_upload_bytes,
+        key_blocklist=KeyBlocklist.open(settings.key_blocklist_directory)
+        if settings.key_blocklist_directory
+        else None,
     )
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from models.terms import CertificateId, Circumstance, IncidentState, ReplyId
 from tocsin.clock import Clock
 from tocsin.errors import Refused
+from tocsin.intake.csr.weak_keys import KeyBlocklist
 from tocsin.links import SUBSCRIBER, LinkClaims, Links
 from tocsin.policy.rules import Rule, parse_rule_pack, shipped_rule_pack
 from tocsin.portal.render import Pages
@@ -40,6 +41,7 @@ class PortalConfig:
         ca_site: The CA's own site, written out.
         grace_within: How long an act can be undone that brings revocation forward.
         max_upload_bytes: Largest upload, in all its files.
+        key_blocklist: Keys known to be compromised, where the CA keeps such a list.
 
     """
 
@@ -48,6 +50,7 @@ class PortalConfig:
     ca_site: str
     grace_within: timedelta
     max_upload_bytes: int
+    key_blocklist: KeyBlocklist | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

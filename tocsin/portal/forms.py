@@ -11,8 +11,9 @@ from starlette.datastructures import UploadFile
 from models.terms import CertificateId, ContactId
 from tocsin.errors import BadInput
 from tocsin.intake.contacts import parse_address
-from tocsin.intake.csr import CsrCheck, Finding, FindingCode
-from tocsin.intake.csr_files import read_csrs
+from tocsin.intake.csr.checks import CsrCheck
+from tocsin.intake.csr.findings import Finding, FindingCode
+from tocsin.intake.csr.uploads import read_upload
 from tocsin.portal.desk import Desk, Visit
 from tocsin.steps.csrs import preview_csrs
 from tocsin.steps.reply_acts import (
@@ -245,7 +246,7 @@ def parse_csrs(desk: Desk, visit: Visit, form: Submitted) -> Parsed:
             field="for", message="Choose a certificate from the list, or leave it out."
         )
         return Parsed(problems=(problem,), values=values | {"for": ""})
-    read = [read_csrs(data, name=name) for name, data in uploads]
+    read = [one for name, data in uploads for one in read_upload(data, name=name)]
     if any(one.has_private_key for one in read):
         # Nothing of it goes back into the page: the key would lie in caches.
         log.error(
@@ -260,7 +261,11 @@ def parse_csrs(desk: Desk, visit: Visit, form: Submitted) -> Parsed:
         )
     origin = {csr: one.name for one in read for csr in one.csrs}
     checks = preview_csrs(
-        desk.engine, claims=visit.claims, csrs=list(origin), chosen=chosen
+        desk.engine,
+        claims=visit.claims,
+        csrs=list(origin),
+        chosen=chosen,
+        blocklist=desk.config.key_blocklist,
     )
     checked = _checked(desk, visit, list(origin.values()), checks)
     useful = [one for one in checked if not one.check.is_refused]

@@ -174,6 +174,7 @@ def _deed_of(act: ActPage) -> Callable[..., Response]:
                 nonce=nonce,
                 clock=desk.clock,
                 grace_within=desk.config.grace_within,
+                blocklist=desk.config.key_blocklist,
             )
         except Refused as refusal:
             problem = Problem(field="check", message=f"{refusal}.")

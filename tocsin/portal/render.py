@@ -14,7 +14,7 @@ from jinja2 import (
     TemplateNotFound,
 )
 
-from tocsin.intake.csr import making_command
+from tocsin.intake.csr.requests import making_command
 from tocsin.portal.moments import Moment, distance, moment
 
 _FALLBACK = "en"

@@ -1,17 +1,21 @@
 """Checks CSRs against what their sender owns, to show it, and again to file them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, Engine
 
 from models.terms import CertificateId, ReplacementState, ReplyId
 from tocsin.errors import Refused
-from tocsin.intake.csr import ABOUT_KEYS, AffectedNames, CsrCheck, check_csrs
-from tocsin.intake.csr_files import read_csrs
+from tocsin.intake.csr.checks import CsrCheck, check_csrs
+from tocsin.intake.csr.files import read_csrs
+from tocsin.intake.csr.keys import ABOUT_KEYS
+from tocsin.intake.csr.matching import AffectedNames
+from tocsin.intake.csr.weak_keys import KeyBlocklist
 from tocsin.links import LinkClaims
 from tocsin.steps.reply_acts import SubmitCsrs
 from tocsin.store import replies
+from tocsin.store.csrs import circumstances_by_key
 from tocsin.store.replies import Standing
 from tocsin.store.session import reading
 from tocsin.store.views import IN_HAND
@@ -25,13 +29,20 @@ def preview_csrs(
     claims: LinkClaims,
     csrs: Sequence[bytes],
     chosen: Sequence[CertificateId] = (),
+    blocklist: KeyBlocklist | None = None,
 ) -> list[CsrCheck]:
     """Check CSRs, DER, against the subscriber's certificates; nothing is stored."""
     with reading(engine) as connection:
         standing = replies.standing(connection, claims=claims)
         affected = _affected(connection, claims, standing)
-    _refuse_others(affected, chosen)
-    return check_csrs(csrs, certificates=affected, chosen=chosen)
+        _refuse_others(affected, chosen)
+        return check_csrs(
+            csrs,
+            certificates=affected,
+            chosen=chosen,
+            known_keys=lambda keys: _suspects(connection, keys),
+            blocklist=blocklist,
+        )
 
 
 def file_csrs(
@@ -41,6 +52,7 @@ def file_csrs(
     *,
     standing: Standing,
     reply: ReplyId,
+    blocklist: KeyBlocklist | None,
     now: datetime,
 ) -> int:
     """
@@ -58,7 +70,13 @@ def file_csrs(
     for csr in act.csrs:
         _refuse_others(affected, csr.certificates)
         read = read_csrs(csr.pem.encode("ascii", "replace"), name="csr")
-        checks = check_csrs(read.csrs, certificates=affected, chosen=csr.certificates)
+        checks = check_csrs(
+            read.csrs,
+            certificates=affected,
+            chosen=csr.certificates,
+            known_keys=lambda keys: _suspects(connection, keys),
+            blocklist=blocklist,
+        )
         if (
             len(checks) != 1
             or checks[0].is_refused
@@ -80,6 +98,12 @@ def file_csrs(
         state=ReplacementState.CSR_RECEIVED,
     )
     return replies.insert_csrs(connection, reply=reply, csrs=filed, now=now)
+
+
+def _suspects(connection: Connection, keys: Collection[str]) -> Mapping[str, bool]:
+    """Of these keys, return those of affected certificates, and whether each is why."""
+    found = circumstances_by_key(connection, keys=keys)
+    return {key: not ABOUT_KEYS.isdisjoint(why) for key, why in found.items()}
 
 
 def _affected(

@@ -19,6 +19,7 @@ from models.terms import (
 )
 from tocsin.clock import Clock
 from tocsin.errors import Refused
+from tocsin.intake.csr.weak_keys import KeyBlocklist
 from tocsin.links import LinkClaims
 from tocsin.steps.csrs import file_csrs
 from tocsin.steps.reply_acts import (
@@ -97,6 +98,7 @@ def take_reply(
     nonce: str,
     clock: Clock,
     grace_within: timedelta,
+    blocklist: KeyBlocklist | None = None,
 ) -> Taken:
     """
     File a reply, in one transaction with its act on record (I5).
@@ -108,6 +110,7 @@ def take_reply(
         nonce: One form, one reply (I4).
         clock: Tells now.
         grace_within: How long an act can be undone that brings revocation forward.
+        blocklist: Keys known to be compromised, where the CA keeps such a list.
 
     Raises:
         Refused: The link is dead, the incident does not run, a certificate is not the
@@ -143,7 +146,13 @@ def take_reply(
         if reply is None:
             raise Refused("this form belongs to somebody else", source=_SOURCE)
         detail = _take_effect(
-            act, connection, claims, standing=standing, reply=reply, now=now
+            act,
+            connection,
+            claims,
+            standing=standing,
+            reply=reply,
+            blocklist=blocklist,
+            now=now,
         )
         audit.append(
             connection,
@@ -314,6 +323,7 @@ def _take_effect(
     *,
     standing: Standing,
     reply: ReplyId,
+    blocklist: KeyBlocklist | None,
     now: datetime,
 ) -> dict[str, object]:
     """Do what an act does at once, and return what else its record says."""
@@ -324,7 +334,13 @@ def _take_effect(
         case SubmitCsrs():
             detail = {
                 "csrs": file_csrs(
-                    act, connection, claims, standing=standing, reply=reply, now=now
+                    act,
+                    connection,
+                    claims,
+                    standing=standing,
+                    reply=reply,
+                    blocklist=blocklist,
+                    now=now,
                 )
             }
         case ReportReplaced() | ReportNoLongerRequired():

@@ -1,19 +1,21 @@
 """CSRs on their way to the CA's issuing desk."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
 from models.base import table
-from models.incident import AffectedCertificate
+from models.incident import AffectedCertificate, Incident
 from models.outreach import Csr
 from models.subscriber import Subscriber
-from models.terms import IncidentId
+from models.terms import Circumstance, IncidentId, IncidentState
 
 CSR = table(Csr)
 CERTIFICATE = table(AffectedCertificate)
 SUBSCRIBER = table(Subscriber)
+INCIDENT = table(Incident)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,3 +60,32 @@ def csrs_to_issue(
             sha256=row.sha256,
             pem=row.pem,
         )
+
+
+def circumstances_by_key(
+    connection: Connection, *, keys: Collection[str]
+) -> Mapping[str, frozenset[Circumstance]]:
+    """
+    Tell why certificates with these keys were or are revoked, whoever holds them.
+
+    Args:
+        connection: The transaction.
+        keys: Hashes of public keys (SHA-256 of the SPKI, hex).
+
+    Returns:
+        For each key that an affected certificate has, its incidents' circumstances;
+        drafts do not count, since nobody has decided anything there.
+
+    """
+    found: dict[str, set[Circumstance]] = defaultdict(set)
+    for row in connection.execute(
+        select(CERTIFICATE.c.spki_sha256, INCIDENT.c.circumstance)
+        .join(INCIDENT, INCIDENT.c.id == CERTIFICATE.c.incident_id)
+        .where(
+            CERTIFICATE.c.spki_sha256.in_(sorted(keys)),
+            INCIDENT.c.state != IncidentState.DRAFT.value,
+        )
+        .distinct()
+    ):
+        found[row.spki_sha256].add(Circumstance(row.circumstance))
+    return {key: frozenset(circumstances) for key, circumstances in found.items()}

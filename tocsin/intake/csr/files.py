@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 
-from tocsin.intake.csr import Finding, FindingCode, not_a_csr
+from tocsin.intake.csr.findings import Finding, FindingCode, not_a_csr
 from tocsin.intake.pem import pem_pieces
 
 _LABELS = frozenset({"CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"})
@@ -136,8 +136,6 @@ def _is_key(der: bytes) -> bool:
 def _nothing_in(text: bytes) -> str:
     if not text.strip():
         return "It is empty."
-    if text.startswith(b"PK\x03\x04"):
-        return "It is a zip. Unpack it, and choose all the CSRs at once."
     return (
         "There is no CSR in it. A CSR is a text that begins with -----BEGIN"
         " CERTIFICATE REQUEST-----."

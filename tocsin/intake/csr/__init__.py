@@ -1,0 +1,1 @@
+"""What subscribers hand in to get a replacement, read and checked."""
