@@ -43,7 +43,7 @@ format:
     .venv/bin/ruff check --fix .
     .venv/bin/ruff format .
 
-# Measure one thing: import, notices, revocation, memory, demo
+# Measure one thing: import, notices, revocation, memory, demo, csr
 bench name:
     {{python}} benchmarks/run.py {{name}}
 

@@ -21,6 +21,7 @@ MODULES = {
     "revocation": "revocation",
     "memory": "memory",
     "demo": "replay",
+    "csr": "csrs",
 }
 README = HERE.parent / "README.md"
 MARKS = re.compile(r"(<!-- benchmarks -->\n).*(<!-- /benchmarks -->)", re.DOTALL)

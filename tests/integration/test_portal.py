@@ -1,6 +1,7 @@
 """The portal over a real socket: who gets in, what changes, and what does not."""
 
 import hashlib
+import io
 import os
 import re
 import signal
@@ -8,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -440,6 +442,35 @@ def test_files_and_text_are_handed_in_together(world: World) -> None:
     assert answer.status_code == 303
     assert world.count(table(Csr)) == 3
     assert world.replacement()[:3] == ["csr-received"] * 3
+
+
+def test_hundred_csrs_in_one_zip_are_handed_in_within_three_seconds(
+    world: World,
+) -> None:
+    with writing(world.engine) as connection:
+        insert_certificates(
+            connection, world.incident, world.subscriber, 100, first_serial=0x9000
+        )
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for number in range(0x9000, 0x9000 + 100):
+            name = f"host-{number:x}.clinic.example"
+            archive.writestr(f"{name}.csr", make_csr(name))
+    started_at = time.perf_counter()
+
+    check = world.http.post(
+        f"{world.base}/csr/check", files={"file": ("all.zip", file.getvalue())}
+    )
+    carried = re.findall(r'name="csr" value="([^"]+)"', check.text)
+    answer = world.http.post(
+        f"{world.base}/csr", data={"csr": carried, "nonce": nonce_in(check)}
+    )
+
+    took = time.perf_counter() - started_at
+    assert "Hand in 100 CSRs" in check.text
+    assert answer.status_code == 303
+    assert world.replacement().count("csr-received") == 100
+    assert took < 3
 
 
 def test_private_key_is_neither_stored_nor_shown_again(world: World) -> None:
