@@ -64,6 +64,7 @@ _CONTACTS = {
 _REPLACEMENT = {
     ReplacementState.AWAITING_CSR: "without a CSR",
     ReplacementState.CSR_RECEIVED: "CSR received",
+    ReplacementState.REPLACEMENT_ISSUED: "replacement issued",
     ReplacementState.REPLACED: "replaced",
     ReplacementState.NO_LONGER_REQUIRED: "no longer required",
 }

@@ -100,6 +100,9 @@ class Csr(SQLModel, table=True):
     certificate_id: int = Field(foreign_key="affected_certificate.id")
     sha256: str = Field(max_length=64)
     pem: str = Field(sa_type=Text)
+    spki_sha256: str | None = Field(  # of its key; None for those filed before 26.11
+        default=None, max_length=64, index=True
+    )
     findings: list[str] = Field(default_factory=list, sa_type=JSON)
     received_at: datetime = instant()
 

@@ -9,6 +9,7 @@ SubscriberId = NewType("SubscriberId", int)
 ContactId = NewType("ContactId", int)
 NoticeId = NewType("NoticeId", int)
 ReplyId = NewType("ReplyId", int)
+ReplacementId = NewType("ReplacementId", int)
 
 
 class Circumstance(StrEnum):
@@ -71,8 +72,17 @@ class ReplacementState(StrEnum):
 
     AWAITING_CSR = "awaiting-csr"
     CSR_RECEIVED = "csr-received"
+    REPLACEMENT_ISSUED = "replacement-issued"
     REPLACED = "replaced"
     NO_LONGER_REQUIRED = "no-longer-required"
+
+
+UNSETTLED = (
+    ReplacementState.AWAITING_CSR,
+    ReplacementState.CSR_RECEIVED,
+    ReplacementState.REPLACEMENT_ISSUED,
+)
+"""The certificate may still be in use: neither replaced nor given up."""
 
 
 class ContactState(StrEnum):

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
 from models.base import table
 from models.incident import AffectedCertificate, Incident, Issuer
+from models.replacement import Replacement, ReplacementChain
 from models.revocation import Revocation
 from models.subscriber import Contact, Subscriber
 from models.terms import (
@@ -140,6 +142,28 @@ def insert_certificates(
         )
         for serial in range(first_serial, first_serial + count)
     ]
+
+
+def insert_replacement(
+    connection: Connection, certificate: CertificateId, *, der: bytes, chain: str = ""
+) -> int:
+    """Insert a replacement of one certificate."""
+    if chain:
+        connection.execute(
+            insert(table(ReplacementChain)).values(sha256="c" * 64, pem=chain)
+        )
+    return _key(
+        connection.execute(
+            insert(table(Replacement)).values(
+                certificate_id=certificate,
+                sha256=sha256(der).hexdigest(),
+                serial="0abc",
+                recorded_at=LAUNCH,
+                chain_sha256="c" * 64 if chain else None,
+                der=der,
+            )
+        )
+    )
 
 
 def insert_revocations(

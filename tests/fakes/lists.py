@@ -39,6 +39,7 @@ def make_certificate(
     authority: bool = False,
     issuer: x509.Name | None = None,
     not_after: datetime = NOT_AFTER,
+    subject_key: ec.EllipticCurvePrivateKey | None = None,
 ) -> bytes:
     """Issue a certificate; returns DER."""
     key = signing_key()
@@ -49,7 +50,7 @@ def make_certificate(
         .subject_name(
             name(dns_names[0] if dns_names else "nameless", organisation, "HK")
         )
-        .public_key(key.public_key())
+        .public_key((subject_key or key).public_key())
         .not_valid_before(NOT_BEFORE)
         .not_valid_after(not_after)
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), True)  # noqa: FBT003

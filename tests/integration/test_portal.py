@@ -31,9 +31,11 @@ from factories import (
     insert_certificates,
     insert_contact,
     insert_incident,
+    insert_replacement,
     insert_revocations,
     insert_subscriber,
 )
+from fakes.lists import make_certificate, pem
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from portal_server import (
@@ -160,10 +162,12 @@ def world(sqlite_engine: Engine, clock: SteppedClock) -> Iterator[World]:
         )
 
 
-def _addresses(app: FastAPI, token: str, *, reply: int = 1) -> list[tuple[str, str]]:
+def _addresses(
+    app: FastAPI, token: str, *, reply: int = 1, key: int = 1
+) -> list[tuple[str, str]]:
     """Return every method and address that the application answers."""
     return [
-        (method, route.path.format(token=token, reply=reply))
+        (method, route.path.format(token=token, reply=reply, key=key))
         for route in app.routes
         if isinstance(route, APIRoute)
         for method in sorted(route.methods or ())
@@ -172,8 +176,10 @@ def _addresses(app: FastAPI, token: str, *, reply: int = 1) -> list[tuple[str, s
 
 def test_i6_get_and_head_change_nothing_on_any_route(world: World) -> None:
     world.do("replaced", {"certificate": str(world.certificates[0])})
+    with writing(world.engine) as connection:
+        key = insert_replacement(connection, world.certificates[1], der=b"new")
     before = world.fingerprint()
-    addresses = _addresses(world.app, world.token())
+    addresses = _addresses(world.app, world.token(), key=key)
     assert len(addresses) > 20
 
     for method, address in addresses:
@@ -292,6 +298,39 @@ def test_another_subscribers_csr_matches_nothing(world: World) -> None:
 
     assert answer.status_code == 422
     assert "none of your affected certificates" in answer.text
+
+
+def test_new_certificates_are_fetched_with_their_chain(world: World) -> None:
+    new, chain = (
+        make_certificate(0xABC, dns_names=["host-1000.clinic.example"]),
+        "CHAIN",
+    )
+    with writing(world.engine) as connection:
+        key = insert_replacement(
+            connection, world.certificates[0], der=new, chain=f"{chain}\n"
+        )
+
+    one = world.http.get(f"{world.base}/replacement/{key}.pem")
+    every = world.http.get(f"{world.base}/replacements.zip")
+
+    assert one.content == pem([new]) + b"CHAIN\n"
+    assert one.headers["content-disposition"] == (
+        'attachment; filename="host-1000.clinic.example-0abc.pem"'
+    )
+    with zipfile.ZipFile(io.BytesIO(every.content)) as archive:
+        (name,) = archive.namelist()
+        assert archive.read(name) == one.content
+    assert f"replacement/{key}.pem" in world.http.get(world.base).text
+
+
+def test_another_subscribers_new_certificate_is_as_good_as_a_dead_link(
+    world: World,
+) -> None:
+    with writing(world.engine) as connection:
+        key = insert_replacement(connection, world.others[0], der=b"new")
+
+    assert world.http.get(f"{world.base}/replacement/{key}.pem").status_code == 404
+    assert world.http.get(f"{world.base}/replacements.zip").status_code == 404
 
 
 def test_another_subscribers_reply_is_as_good_as_a_dead_link(world: World) -> None:

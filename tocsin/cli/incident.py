@@ -32,10 +32,13 @@ from tocsin.steps.launch import (
     read_rulebook,
 )
 from tocsin.steps.preview import preview_incident
+from tocsin.steps.replacements import record_replacements
 from tocsin.store.csrs import csrs_to_issue
 from tocsin.store.figures import incident_figures
 from tocsin.store.session import reading
 from tocsin.store.summaries import list_incidents
+
+_PROBLEMS_SHOWN = 20
 
 app = typer.Typer(
     help="Open an incident, watch it, report on it.", no_args_is_help=True
@@ -251,6 +254,56 @@ def csrs(
             index.writerow([name, csr.serial, csr.subject, csr.subscriber, csr.sha256])
             written += 1
     print(f"{written:,} CSRs in {out}")
+
+
+@app.command("replacements")
+def replacements(
+    incident: Annotated[str, typer.Argument(help="The incident's key.")],
+    certificates: Annotated[
+        list[Path],
+        typer.Argument(
+            help="What was issued: PEM, DER, directories, zips, in any mix."
+        ),
+    ],
+    *,
+    chain: Annotated[
+        Path | None,
+        typer.Option(help="The issuers' certificates, PEM, which servers send along."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Match only, record nothing.")
+    ] = False,
+) -> None:
+    """
+    Record newly issued certificates, so that their subscribers can fetch them.
+
+    They are matched by the key of a CSR that was handed in, else by exactly the same
+    names. No revocation moves by it: the old certificate may still be in use.
+    """
+    with open_database(read_settings()) as engine:
+        found = record_replacements(
+            engine,
+            incident=IncidentId(incident),
+            certificates=certificates,
+            chain=chain,
+            actor="officer",
+            clock=SystemClock(),
+            is_rehearsal=dry_run,
+        )
+    errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    for problem in found.problems[:_PROBLEMS_SHOWN]:
+        place = f"{problem.file}, row {problem.row}" if problem.row else problem.file
+        errors.print(f"set aside: {place}: {problem.finding}")
+    if found.set_aside > _PROBLEMS_SHOWN:
+        errors.print(f"and {found.set_aside - _PROBLEMS_SHOWN:,} more")
+    print(
+        f"{found.entries:,} certificates = {found.recorded:,} "
+        f"{'would be recorded' if dry_run else 'recorded'}, for "
+        f"{found.superseded:,} affected certificates + {found.known:,} known before + "
+        f"{found.set_aside:,} set aside"
+    )
+    if found.set_aside:
+        raise typer.Exit(3 if found.recorded + found.known else 1)
 
 
 def _circumstance(text: str) -> Circumstance:

@@ -14,6 +14,7 @@ from tocsin.intake.csr.weak_keys import KeyBlocklist
 from tocsin.links import Links, read_secrets
 from tocsin.log import configure_logging
 from tocsin.portal.desk import DeadLink, Desk, PortalConfig
+from tocsin.portal.downloads import add_download_routes
 from tocsin.portal.pages import add_subscriber_routes
 from tocsin.portal.render import Pages
 from tocsin.settings import Settings, read_settings
@@ -62,6 +63,7 @@ def create_app(
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.state.desk = desk
     add_subscriber_routes(app.router)
+    add_download_routes(app.router)
     app.add_api_route("/healthz", _healthy, methods=_READ)
     app.add_api_route("/static/portal.css", _stylesheet, methods=_READ)
     app.add_exception_handler(DeadLink, _dead_link)

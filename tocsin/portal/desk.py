@@ -10,7 +10,13 @@ from functools import lru_cache
 
 from sqlalchemy import Engine
 
-from models.terms import CertificateId, Circumstance, IncidentState, ReplyId
+from models.terms import (
+    CertificateId,
+    Circumstance,
+    IncidentState,
+    ReplacementId,
+    ReplyId,
+)
 from tocsin.clock import Clock
 from tocsin.errors import Refused
 from tocsin.intake.csr.weak_keys import KeyBlocklist
@@ -18,7 +24,8 @@ from tocsin.links import SUBSCRIBER, LinkClaims, Links
 from tocsin.policy.rules import Rule, parse_rule_pack, shipped_rule_pack
 from tocsin.portal.render import Pages
 from tocsin.steps.reply_acts import ReplyAct
-from tocsin.store import contacts, pages, replies
+from tocsin.store import contacts, pages, replacements, replies
+from tocsin.store.replacements import IssuedReplacement
 from tocsin.store.session import reading
 from tocsin.store.views import CertificateView, ReplyView, Selection, SubscriberView
 
@@ -142,6 +149,20 @@ class Desk:
                 incident=visit.claims.incident,
                 subscriber=visit.claims.subscriber,
                 selection=selection,
+            )
+
+    def replacements(
+        self, visit: Visit, replacement: ReplacementId | None = None
+    ) -> list[IssuedReplacement]:
+        """Read what was issued to the visitor's subscriber, all or one."""
+        with reading(self.engine) as connection:
+            return list(
+                replacements.replacements_of(
+                    connection,
+                    incident=visit.claims.incident,
+                    subscriber=visit.claims.subscriber,
+                    replacement=replacement,
+                )
             )
 
     def reply(self, visit: Visit, reply: ReplyId) -> ReplyView | None:

@@ -14,6 +14,7 @@ from tocsin.policy.progress import incident_forecast, shares
 _REPLACEMENT = {
     ReplacementState.AWAITING_CSR: "Without a CSR",
     ReplacementState.CSR_RECEIVED: "CSR received",
+    ReplacementState.REPLACEMENT_ISSUED: "Replacement issued",
     ReplacementState.REPLACED: "Replaced",
     ReplacementState.NO_LONGER_REQUIRED: "No longer required",
 }

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Engine
 
-from models.terms import CertificateId, ReplacementState, ReplyId
+from models.terms import UNSETTLED, CertificateId, ReplacementState, ReplyId
 from tocsin.errors import Refused
 from tocsin.intake.csr.checks import CsrCheck, check_csrs
 from tocsin.intake.csr.files import read_csrs
@@ -18,7 +18,6 @@ from tocsin.store import replies
 from tocsin.store.csrs import circumstances_by_key
 from tocsin.store.replies import Standing
 from tocsin.store.session import reading
-from tocsin.store.views import IN_HAND
 
 _SOURCE = "a link acts for its owner"
 
@@ -87,6 +86,7 @@ def file_csrs(
             replies.CsrToFile(
                 certificate=certificate,
                 sha256=checks[0].sha256,
+                spki_sha256=checks[0].spki_sha256,
                 pem=checks[0].pem,
                 findings=tuple(finding.code.value for finding in checks[0].findings),
             )
@@ -115,7 +115,7 @@ def _affected(
             dns_names=certificate.dns_names,
             spki_sha256=certificate.spki_sha256,
             key_is_suspect=standing.circumstance in ABOUT_KEYS,
-            takes_csr=certificate.replacement_state in IN_HAND,
+            takes_csr=certificate.replacement_state in UNSETTLED,
         )
         for certificate in replies.owned_certificates(
             connection, incident=claims.incident, subscriber=claims.subscriber

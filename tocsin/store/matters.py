@@ -14,6 +14,7 @@ from models.outreach import Escalation
 from models.revocation import Revocation
 from models.subscriber import Subscriber
 from models.terms import (
+    UNSETTLED,
     ContactRole,
     EscalationCause,
     EscalationState,
@@ -34,7 +35,7 @@ FIRST = 5
 ESCALATIONS_SHOWN = 50
 
 _IS_UNSETTLED = CERTIFICATE.c.replacement_state.in_(
-    (ReplacementState.AWAITING_CSR.value, ReplacementState.CSR_RECEIVED.value)
+    [state.value for state in UNSETTLED]
 )
 _IS_OPEN = and_(
     _IS_UNSETTLED,

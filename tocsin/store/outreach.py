@@ -21,6 +21,7 @@ from models.outreach import Escalation, Notice
 from models.revocation import Revocation
 from models.subscriber import Contact, Subscriber
 from models.terms import (
+    UNSETTLED,
     ContactId,
     ContactState,
     EscalationCause,
@@ -102,7 +103,7 @@ def due_subscribers(
 
 def _open_work(connection: Connection, subscribers: Sequence[int]) -> dict[int, _Work]:
     is_unsettled = CERTIFICATE.c.replacement_state.in_(
-        (ReplacementState.AWAITING_CSR.value, ReplacementState.CSR_RECEIVED.value)
+        [state.value for state in UNSETTLED]
     )
     is_open = and_(
         is_unsettled,

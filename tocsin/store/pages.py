@@ -8,15 +8,18 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, func, select, true
 from models.base import table
 from models.incident import AffectedCertificate, Incident
 from models.outreach import Csr, Reply
+from models.replacement import Replacement
 from models.revocation import Revocation
 from models.subscriber import Contact, Subscriber
 from models.terms import (
+    UNSETTLED,
     CertificateId,
     Circumstance,
     ContactId,
     ContactState,
     IncidentId,
     IncidentState,
+    ReplacementId,
     ReplacementState,
     ReplyId,
     ReplyKind,
@@ -25,7 +28,6 @@ from models.terms import (
     SubscriberId,
 )
 from tocsin.store.views import (
-    IN_HAND,
     CertificateView,
     ContactView,
     ReplyView,
@@ -39,6 +41,7 @@ CONTACT = table(Contact)
 CSR = table(Csr)
 INCIDENT = table(Incident)
 REPLY = table(Reply)
+REPLACEMENT = table(Replacement)
 REVOCATION = table(Revocation)
 SUBSCRIBER = table(Subscriber)
 
@@ -47,7 +50,7 @@ PAGE = 200
 
 _MOST_REPLIES = 50
 
-_IN_HAND = [state.value for state in IN_HAND]
+_IN_HAND = [state.value for state in UNSETTLED]
 
 
 def subscriber_view(
@@ -233,6 +236,7 @@ def _count(
         all=everything,
         without_csr=replacement.get(ReplacementState.AWAITING_CSR.value, 0),
         with_csr=replacement.get(ReplacementState.CSR_RECEIVED.value, 0),
+        issued=replacement.get(ReplacementState.REPLACEMENT_ISSUED.value, 0),
         replaced=replacement.get(ReplacementState.REPLACED.value, 0),
         given_up=replacement.get(ReplacementState.NO_LONGER_REQUIRED.value, 0),
         waiting=everything - revoked,
@@ -251,6 +255,11 @@ def _certificates(
         .where(CSR.c.certificate_id == CERT.c.id)
         .scalar_subquery()
     )
+    replacement = (
+        select(func.max(REPLACEMENT.c.id))
+        .where(REPLACEMENT.c.certificate_id == CERT.c.id)
+        .scalar_subquery()
+    )
     for row in connection.execute(
         select(
             CERT.c.id,
@@ -264,6 +273,7 @@ def _certificates(
             REVOCATION.c.revoked_at,
             REVOCATION.c.published_at,
             csrs.label("csrs"),
+            replacement.label("replacement"),
         )
         .select_from(CERT.outerjoin(REVOCATION, _same_certificate()))
         .where(condition)
@@ -283,6 +293,9 @@ def _certificates(
             revoked_at=row.revoked_at,
             published_at=row.published_at,
             csrs=row.csrs,
+            replacement=None
+            if row.replacement is None
+            else ReplacementId(row.replacement),
         )
 
 

@@ -12,6 +12,7 @@ from models.incident import AffectedCertificate, Incident
 from models.outreach import Csr, Reply
 from models.subscriber import Subscriber
 from models.terms import (
+    UNSETTLED,
     CertificateId,
     Circumstance,
     ContactId,
@@ -41,14 +42,12 @@ _CHUNK = 1_000  # identifiers in one statement; SQLite takes 32,766 parameters
 _MAY_BECOME = {
     ReplacementState.AWAITING_CSR: (),
     ReplacementState.CSR_RECEIVED: (ReplacementState.AWAITING_CSR,),
-    ReplacementState.REPLACED: (
+    ReplacementState.REPLACEMENT_ISSUED: (
         ReplacementState.AWAITING_CSR,
         ReplacementState.CSR_RECEIVED,
     ),
-    ReplacementState.NO_LONGER_REQUIRED: (
-        ReplacementState.AWAITING_CSR,
-        ReplacementState.CSR_RECEIVED,
-    ),
+    ReplacementState.REPLACED: UNSETTLED,
+    ReplacementState.NO_LONGER_REQUIRED: UNSETTLED,
 }
 """From which states a certificate may come into each."""
 
@@ -84,6 +83,7 @@ class CsrToFile:
 
     certificate: CertificateId
     sha256: str
+    spki_sha256: str
     pem: str
     findings: tuple[str, ...]
 
@@ -226,6 +226,7 @@ def insert_csrs(
                 "reply_id": reply,
                 "certificate_id": csr.certificate,
                 "sha256": csr.sha256,
+                "spki_sha256": csr.spki_sha256,
                 "pem": csr.pem,
                 "findings": list(csr.findings),
                 "received_at": now,

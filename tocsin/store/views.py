@@ -6,12 +6,14 @@ from datetime import datetime
 from enum import StrEnum
 
 from models.terms import (
+    UNSETTLED,
     CertificateId,
     Circumstance,
     ContactId,
     ContactState,
     IncidentId,
     IncidentState,
+    ReplacementId,
     ReplacementState,
     ReplyId,
     ReplyKind,
@@ -19,9 +21,6 @@ from models.terms import (
     RevocationState,
     SubscriberId,
 )
-
-IN_HAND = (ReplacementState.AWAITING_CSR, ReplacementState.CSR_RECEIVED)
-"""States of a certificate that is still to be replaced: a CSR makes sense."""
 
 
 class Selection(StrEnum):
@@ -49,6 +48,7 @@ class CertificateView:
         revoked_at: When the CA said so, UTC.
         published_at: When it was seen in public, UTC.
         csrs: How many CSRs were handed in for it.
+        replacement: The newest that was issued for it; None where there is none.
 
     """
 
@@ -63,6 +63,7 @@ class CertificateView:
     revoked_at: datetime | None
     published_at: datetime | None
     csrs: int
+    replacement: ReplacementId | None
 
     @property
     def title(self) -> str:
@@ -84,7 +85,7 @@ class CertificateView:
         """Whether it makes sense to say that it is no longer in use."""
         return (
             self.revocation_state is RevocationState.SCHEDULED
-            and self.replacement_state in IN_HAND
+            and self.replacement_state in UNSETTLED
         )
 
 
@@ -129,6 +130,7 @@ class Totals:
         all: How many there are.
         without_csr: Nothing was handed in for them.
         with_csr: A CSR was handed in.
+        issued: A replacement was issued and is not reported as installed.
         replaced: Reported as replaced.
         given_up: Reported as no longer required.
         waiting: Not revoked yet.
@@ -140,6 +142,7 @@ class Totals:
     all: int
     without_csr: int
     with_csr: int
+    issued: int
     replaced: int
     given_up: int
     waiting: int

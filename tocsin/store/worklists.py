@@ -13,6 +13,7 @@ from models.outreach import Escalation, Notice
 from models.revocation import Revocation
 from models.subscriber import Contact, Subscriber
 from models.terms import (
+    UNSETTLED,
     ContactState,
     EscalationCause,
     EscalationState,
@@ -39,7 +40,7 @@ _NOTICE = table(Notice)
 _ESCALATION = table(Escalation)
 
 _UNREVOKED = (RevocationState.SCHEDULED.value, RevocationState.SUBMITTED.value)
-_OPEN = (ReplacementState.AWAITING_CSR.value, ReplacementState.CSR_RECEIVED.value)
+_OPEN = tuple(state.value for state in UNSETTLED)
 _LIVE = (EscalationState.RAISED.value, EscalationState.TOLD.value)
 
 # A draft has no revocations yet, hence the outer join and the NULL.

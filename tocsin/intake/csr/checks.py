@@ -20,6 +20,7 @@ class CsrCheck:
 
     Args:
         sha256: Of its DER, hex.
+        spki_sha256: Of its public key, hex; empty where there is none.
         pem: As it would be filed; empty where it is none.
         names: The names it asks for, sorted.
         findings: Those that refuse it first.
@@ -28,6 +29,7 @@ class CsrCheck:
     """
 
     sha256: str
+    spki_sha256: str
     pem: str
     names: tuple[str, ...]
     findings: tuple[Finding, ...]
@@ -88,6 +90,7 @@ def _check(
     if read.request is None:
         return CsrCheck(
             sha256=read.sha256,
+            spki_sha256="",
             pem="",
             names=(),
             findings=(not_a_csr("It cannot be read as a CSR. Make it anew."),),
@@ -104,6 +107,7 @@ def _check(
     ]
     return CsrCheck(
         sha256=read.sha256,
+        spki_sha256=read.spki_sha256,
         pem=read.request.public_bytes(Encoding.PEM).decode("ascii"),
         names=tuple(sorted(read.names)),
         findings=tuple(sorted(findings, key=lambda finding: not finding.refuses)),

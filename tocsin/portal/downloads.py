@@ -1,0 +1,79 @@
+"""New certificates for their owners to fetch, one by one or all in a zip."""
+
+import base64
+import io
+import re
+import zipfile
+from typing import Annotated, cast
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+
+from models.terms import ReplacementId
+from tocsin.portal.desk import DeadLink, Desk
+from tocsin.store.replacements import IssuedReplacement
+
+_READ = ["GET", "HEAD"]
+_LINE = 64
+_LONGEST_KEY = 18
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # a zip's earliest: the same bytes each time
+
+
+async def _desk(request: Request) -> Desk:
+    return cast("Desk", request.app.state.desk)
+
+
+_Desk = Annotated[Desk, Depends(_desk)]
+
+
+def add_download_routes(router: APIRouter) -> None:
+    """Add what is fetched behind a link; nothing of it changes anything (I6)."""
+    router.add_api_route("/s/{token}/replacements.zip", _all, methods=_READ)
+    router.add_api_route("/s/{token}/replacement/{key}.pem", _one, methods=_READ)
+
+
+def _one(desk: _Desk, token: str, key: str) -> Response:
+    visit = desk.open(token)
+    if not (key.isascii() and key.isdigit() and len(key) <= _LONGEST_KEY):
+        raise DeadLink
+    found = desk.replacements(visit, ReplacementId(int(key)))
+    if not found:
+        raise DeadLink
+    return _attached(
+        _pem(found[0]), _file_name(found[0], "pem"), "application/x-pem-file"
+    )
+
+
+def _all(desk: _Desk, token: str) -> Response:
+    visit = desk.open(token)
+    found = desk.replacements(visit)
+    if not found:
+        raise DeadLink
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for one in found:
+            archive.writestr(zipfile.ZipInfo(_file_name(one, "pem"), _EPOCH), _pem(one))
+    return _attached(file.getvalue(), "replacements.zip", "application/zip")
+
+
+def _pem(one: IssuedReplacement) -> bytes:
+    """Return the certificate and its chain, in the order in which servers send them."""
+    text = base64.b64encode(one.der).decode("ascii")
+    lines = [text[at : at + _LINE] for at in range(0, len(text), _LINE)]
+    leaf = "\n".join(
+        ("-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", "")
+    )
+    return (leaf + one.chain).encode("ascii")
+
+
+def _file_name(one: IssuedReplacement, ending: str) -> str:
+    host = re.sub(r"[^a-z0-9.-]", "_", one.name.casefold())[:100]
+    return f"{host}-{one.serial[-8:]}.{ending}"
+
+
+def _attached(content: bytes, name: str, media_type: str) -> Response:
+    return Response(
+        content,
+        media_type=media_type,
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
