@@ -95,6 +95,7 @@ class AffectedCertificate(SQLModel, table=True):
         ),
         Index("ix_affected_certificate_issuer_id_serial", "issuer_id", "serial"),
         Index("ix_affected_certificate_spki_sha256", "spki_sha256"),
+        Index("ix_affected_certificate_serial", "serial"),
         Index(
             "ix_affected_certificate_incident_id_replacement_state",
             "incident_id",

@@ -32,6 +32,7 @@ CONFIG = PortalConfig(
     ca_site="ca.example",
     grace_within=GRACE,
     max_upload_bytes=200_000,
+    public_url="https://certificates.ca.example",
 )
 
 _STARTS_WITHIN = 20.0  # seconds

@@ -112,6 +112,27 @@ class Settings(BaseSettings):
         "Absent: made in the data directory.",
     )
 
+    acme_upstream: str | None = Field(
+        default=None,
+        description="Address of the CA's ACME directory, for `tocsin acme-front`.",
+    )
+    acme_upstream_ca_file: Path | None = Field(
+        default=None,
+        description="PEM to verify the ACME server with. Absent: the system's roots.",
+    )
+    acme_front_host: str = Field(
+        default="127.0.0.1", description="Address on which the ACME front listens."
+    )
+    acme_front_port: int = Field(default=8790, description="The ACME front's port.")
+    acme_front_certificate_file: Path | None = Field(
+        default=None,
+        description="The ACME front's certificate, PEM. Absent: plain HTTP, for a TLS "
+        "server before it.",
+    )
+    acme_front_key_file: Path | None = Field(
+        default=None, description="The key to it, PEM."
+    )
+
     prefect_host: str = Field(
         default="127.0.0.1", description="Where `tocsin up` lets Prefect listen."
     )

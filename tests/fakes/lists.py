@@ -40,6 +40,7 @@ def make_certificate(
     issuer: x509.Name | None = None,
     not_after: datetime = NOT_AFTER,
     subject_key: ec.EllipticCurvePrivateKey | None = None,
+    authority_key: x509.AuthorityKeyIdentifier | None = None,
 ) -> bytes:
     """Issue a certificate; returns DER."""
     key = signing_key()
@@ -60,6 +61,8 @@ def make_certificate(
             x509.SubjectAlternativeName([x509.DNSName(each) for each in dns_names]),
             critical=False,
         )
+    if authority_key:
+        builder = builder.add_extension(authority_key, critical=False)
     if precertificate:
         builder = builder.add_extension(x509.PrecertPoison(), critical=True)
     certificate = builder.sign(key, hashes.SHA256())

@@ -167,7 +167,16 @@ def _addresses(
 ) -> list[tuple[str, str]]:
     """Return every method and address that the application answers."""
     return [
-        (method, route.path.format(token=token, reply=reply, key=key))
+        (
+            method,
+            route.path.format(
+                token=token,
+                reply=reply,
+                key=key,
+                incident="test-incident",
+                identifier="AA.EAA",
+            ),
+        )
         for route in app.routes
         if isinstance(route, APIRoute)
         for method in sorted(route.methods or ())

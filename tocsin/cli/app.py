@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from tocsin.cli import ca, incident, report, templates
+from tocsin.cli.acme_front import acme_front
 from tocsin.cli.doctor import doctor
 from tocsin.cli.guard import guard
 from tocsin.cli.up import up
@@ -29,6 +30,7 @@ app.add_typer(ca.app, name="ca")
 app.command("up")(up)
 app.command("doctor")(doctor)
 app.command("guard")(guard)
+app.command("acme-front")(acme_front)
 # The replay stands above the command line; it registers itself, as a plug-in would.
 for plugin in entry_points(group="tocsin.commands"):
     app.command(plugin.name)(plugin.load())

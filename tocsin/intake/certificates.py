@@ -56,21 +56,26 @@ def read_certificates(
     with the length of the list.
     """
     for found in find_sources(paths):
-        if not isinstance(found, Source):
+        if isinstance(found, Source):
+            yield from read_source(found)
+        else:
             yield found
-            continue
-        try:
-            yield from _read(found)
-        except BadInput as error:
-            yield SetAside(
-                file=found.label,
-                row=error.row or 0,
-                field=error.field,
-                finding=error.message,
-            )
-        except UNREADABLE:
-            finding = "damaged: it could not be read to its end. Copy or pack it again."
-            yield whole_file(found.label, finding)
+
+
+def read_source(source: Source) -> Iterator[ParsedEntry | SetAside | FileNote]:
+    """Read one file or stream, whatever it is; nothing of it is lost."""
+    try:
+        yield from _read(source)
+    except BadInput as error:
+        yield SetAside(
+            file=source.label,
+            row=error.row or 0,
+            field=error.field,
+            finding=error.message,
+        )
+    except UNREADABLE:
+        finding = "damaged: it could not be read to its end. Copy or pack it again."
+        yield whole_file(source.label, finding)
 
 
 def _read(source: Source) -> Iterator[ParsedEntry | SetAside | FileNote]:

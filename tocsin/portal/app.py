@@ -17,6 +17,7 @@ from tocsin.portal.desk import DeadLink, Desk, PortalConfig
 from tocsin.portal.downloads import add_download_routes
 from tocsin.portal.pages import add_subscriber_routes
 from tocsin.portal.render import Pages
+from tocsin.portal.renewal import add_renewal_routes
 from tocsin.settings import Settings, read_settings
 from tocsin.store.session import migrate, open_engine
 
@@ -64,6 +65,7 @@ def create_app(
     app.state.desk = desk
     add_subscriber_routes(app.router)
     add_download_routes(app.router)
+    add_renewal_routes(app.router)
     app.add_api_route("/healthz", _healthy, methods=_READ)
     app.add_api_route("/static/portal.css", _stylesheet, methods=_READ)
     app.add_exception_handler(DeadLink, _dead_link)
@@ -84,6 +86,7 @@ def portal_config(settings: Settings) -> PortalConfig:
         ca_site=settings.ca_site,
         grace_within=settings.grace_within,
         max_upload_bytes=settings.max_upload_bytes,
+        public_url=settings.public_portal,
         key_blocklist=KeyBlocklist.open(settings.key_blocklist_directory)
         if settings.key_blocklist_directory
         else None,

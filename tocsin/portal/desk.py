@@ -48,6 +48,7 @@ class PortalConfig:
         ca_site: The CA's own site, written out.
         grace_within: How long an act can be undone that brings revocation forward.
         max_upload_bytes: Largest upload, in all its files.
+        public_url: Where people reach the portal, without a trailing slash.
         key_blocklist: Keys known to be compromised, where the CA keeps such a list.
 
     """
@@ -57,6 +58,7 @@ class PortalConfig:
     ca_site: str
     grace_within: timedelta
     max_upload_bytes: int
+    public_url: str
     key_blocklist: KeyBlocklist | None = None
 
 
@@ -76,7 +78,7 @@ class Visit:
     @property
     def rule(self) -> Rule:
         """The rule behind the deadline, as frozen at launch."""
-        return _rule(self.view.rule_pack, self.view.circumstance)
+        return rule_of(self.view.rule_pack, self.view.circumstance)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,6 +232,7 @@ def _purpose(act: ReplyAct) -> str:
 
 
 @lru_cache(maxsize=32)
-def _rule(rule_pack: str, circumstance: Circumstance) -> Rule:
+def rule_of(rule_pack: str, circumstance: Circumstance) -> Rule:
+    """Return the rule behind a circumstance, as frozen at launch."""
     pack = parse_rule_pack(rule_pack) if rule_pack else shipped_rule_pack()
     return pack.rule(circumstance)

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from sqlalchemy import Connection, Engine
 from models.terms import CertificateId, IncidentId, ReplacementState, SourceKind
 from tocsin.clock import Clock
 from tocsin.errors import BadInput, Broken
-from tocsin.intake.certificates import read_certificates
+from tocsin.intake.certificates import read_certificates, read_source
+from tocsin.intake.sources import Source
 from tocsin.policy.entries import FileNote, ParsedEntry, SetAside
 from tocsin.policy.replacements import Matched, match_replacement, names_key
 from tocsin.store import audit, replacements, replies
-from tocsin.store.incidents import read_incident
+from tocsin.store.incidents import read_incident, running_incidents
 from tocsin.store.outreach import look_now
 from tocsin.store.replacements import NewReplacement
 from tocsin.store.session import reading, writing
@@ -89,16 +91,36 @@ def record_replacements(
     """
     with reading(engine) as connection:
         read_incident(connection, incident=incident)
-    sent_along = None if chain is None else _read_chain(chain)
+    return _record(
+        engine,
+        incident=incident,
+        read=read_certificates(certificates),
+        chain=None if chain is None else _read_chain(chain),
+        actor=actor,
+        clock=clock,
+        is_rehearsal=is_rehearsal,
+    )
+
+
+def _record(
+    engine: Engine,
+    *,
+    incident: IncidentId,
+    read: Iterator[ParsedEntry | SetAside | FileNote],
+    chain: tuple[str, str] | None,
+    actor: str,
+    clock: Clock,
+    is_rehearsal: bool = False,
+) -> Replacements:
     found = Replacements()
-    entries = _usable(read_certificates(certificates), found)
+    entries = _usable(read, found)
     while batch := list(islice(entries, _BATCH)):
         with writing(engine) as connection:
             new = _matched(connection, incident, batch, found)
             if is_rehearsal:
                 continue
             now = clock.now()
-            replacements.insert_replacements(connection, new, chain=sent_along, now=now)
+            replacements.insert_replacements(connection, new, chain=chain, now=now)
             keys = sorted({one.certificate for one in new})
             replies.set_replacement_state(
                 connection,
@@ -125,6 +147,37 @@ def record_replacements(
         set_aside=found.set_aside,
     )
     return found
+
+
+def record_seen(engine: Engine, *, chain: bytes, clock: Clock) -> int:
+    """
+    Record a certificate that a client has just fetched from the CA, where it replaces.
+
+    Args:
+        engine: The database.
+        chain: PEM as an ACME server gives it: the certificate, then its issuers'.
+        clock: Tells now.
+
+    Returns:
+        How many affected certificates it supersedes, in all running incidents.
+
+    """
+    leaf, end, rest = chain.partition(b"-----END CERTIFICATE-----")
+    source = Source(label="an ACME answer", open=lambda: BytesIO(leaf + end))
+    sent_along = _chain(rest.decode("ascii", "replace").lstrip())
+    with reading(engine) as connection:
+        running = running_incidents(connection)
+    return sum(
+        _record(
+            engine,
+            incident=incident,
+            read=read_source(source),
+            chain=sent_along,
+            actor="acme-front",
+            clock=clock,
+        ).superseded
+        for incident in running
+    )
 
 
 def _usable(
@@ -230,7 +283,15 @@ def _read_chain(path: Path) -> tuple[str, str]:
             "there is a private key in it: subscribers would get it. Take it out.",
             file=str(path),
         )
-    return hashlib.sha256(text.encode("ascii")).hexdigest(), text
+    return _fingerprinted(text)
+
+
+def _chain(text: str) -> tuple[str, str] | None:
+    return _fingerprinted(text) if text.startswith("-----BEGIN CERTIFICATE") else None
+
+
+def _fingerprinted(text: str) -> tuple[str, str]:
+    return hashlib.sha256(text.encode("ascii", "replace")).hexdigest(), text
 
 
 def _aside(one: ParsedEntry, finding: str) -> SetAside:
