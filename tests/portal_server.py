@@ -5,7 +5,9 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import uvicorn
@@ -32,14 +34,15 @@ CONFIG = PortalConfig(
     ca_site="ca.example",
     grace_within=GRACE,
     max_upload_bytes=200_000,
+    requests_per_minute=10_000,
     public_url="https://certificates.ca.example",
 )
 
 _STARTS_WITHIN = 20.0  # seconds
 
 
-def portal(engine: Engine, clock: Clock) -> FastAPI:
-    return create_app(engine, LINKS, CONFIG, clock)
+def portal(engine: Engine, clock: Clock, **changes: Any) -> FastAPI:
+    return create_app(engine, LINKS, replace(CONFIG, **changes), clock)
 
 
 @contextmanager

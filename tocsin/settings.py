@@ -101,6 +101,12 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(
         default=1_000_000, description="Largest upload a subscriber can make, bytes."
     )
+    portal_requests_per_minute: int = Field(
+        default=240,
+        ge=1,
+        description="Requests a minute through one link; five times as many from one "
+        "address.",
+    )
     key_blocklist_directory: Path | None = Field(
         default=None,
         description="Keys known to be compromised, as `badkeys --update-bl` keeps "

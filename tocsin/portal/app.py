@@ -13,8 +13,10 @@ from tocsin.clock import Clock, SystemClock
 from tocsin.intake.csr.weak_keys import KeyBlocklist
 from tocsin.links import Links, read_secrets
 from tocsin.log import configure_logging
+from tocsin.portal.api import API, create_api
 from tocsin.portal.desk import DeadLink, Desk, PortalConfig
 from tocsin.portal.downloads import add_download_routes
+from tocsin.portal.limits import LimitedRate
 from tocsin.portal.pages import add_subscriber_routes
 from tocsin.portal.render import Pages
 from tocsin.portal.renewal import add_renewal_routes
@@ -34,6 +36,8 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+_ONLY_TLS = {"Strict-Transport-Security": "max-age=31536000"}
+_CLIENTS_OF_ONE_ADDRESS = 5  # people of one office behind one address
 _NO_STORE = "no-store"
 _A_DAY = "public, max-age=86400"
 _FORM_OVERHEAD = 262_144  # octets of a form beside its files: hidden fields, headers
@@ -71,7 +75,13 @@ def create_app(
     app.add_exception_handler(DeadLink, _dead_link)
     app.add_exception_handler(StarletteHTTPException, _http_error)
     app.add_exception_handler(Exception, _our_fault)
-    app.add_middleware(_WithHeaders)
+    app.mount(API, create_api(desk))
+    app.add_middleware(
+        LimitedRate,
+        per_token=config.requests_per_minute,
+        per_address=_CLIENTS_OF_ONE_ADDRESS * config.requests_per_minute,
+    )
+    app.add_middleware(_WithHeaders, is_secure=config.public_url.startswith("https:"))
     app.add_middleware(
         _LimitedBody, limit=_ENLARGED * config.max_upload_bytes + _FORM_OVERHEAD
     )
@@ -86,6 +96,7 @@ def portal_config(settings: Settings) -> PortalConfig:
         ca_site=settings.ca_site,
         grace_within=settings.grace_within,
         max_upload_bytes=settings.max_upload_bytes,
+        requests_per_minute=settings.portal_requests_per_minute,
         public_url=settings.public_portal,
         key_blocklist=KeyBlocklist.open(settings.key_blocklist_directory)
         if settings.key_blocklist_directory
@@ -167,14 +178,15 @@ def _plain_page(request: Request, name: str, *, status: int) -> Response:
 class _WithHeaders:
     """Puts the security headers on every answer."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, is_secure: bool) -> None:
         self._app = app
+        self._headers = _HEADERS | (_ONLY_TLS if is_secure else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers.update(_HEADERS)
+                headers.update(self._headers)
                 headers.setdefault("Cache-Control", _NO_STORE)
             await send(message)
 

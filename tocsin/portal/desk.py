@@ -48,6 +48,7 @@ class PortalConfig:
         ca_site: The CA's own site, written out.
         grace_within: How long an act can be undone that brings revocation forward.
         max_upload_bytes: Largest upload, in all its files.
+        requests_per_minute: Of one link; of one client address five times as many.
         public_url: Where people reach the portal, without a trailing slash.
         key_blocklist: Keys known to be compromised, where the CA keeps such a list.
 
@@ -58,6 +59,7 @@ class PortalConfig:
     ca_site: str
     grace_within: timedelta
     max_upload_bytes: int
+    requests_per_minute: int
     public_url: str
     key_blocklist: KeyBlocklist | None = None
 

@@ -40,7 +40,7 @@ def _one(desk: _Desk, token: str, key: str) -> Response:
     if not found:
         raise DeadLink
     return _attached(
-        _pem(found[0]), _file_name(found[0], "pem"), "application/x-pem-file"
+        pem_of(found[0]), _file_name(found[0], "pem"), "application/x-pem-file"
     )
 
 
@@ -52,11 +52,13 @@ def _all(desk: _Desk, token: str) -> Response:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for one in found:
-            archive.writestr(zipfile.ZipInfo(_file_name(one, "pem"), _EPOCH), _pem(one))
+            archive.writestr(
+                zipfile.ZipInfo(_file_name(one, "pem"), _EPOCH), pem_of(one)
+            )
     return _attached(file.getvalue(), "replacements.zip", "application/zip")
 
 
-def _pem(one: IssuedReplacement) -> bytes:
+def pem_of(one: IssuedReplacement) -> bytes:
     """Return the certificate and its chain, in the order in which servers send them."""
     text = base64.b64encode(one.der).decode("ascii")
     lines = [text[at : at + _LINE] for at in range(0, len(text), _LINE)]
