@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import Engine
 
 from tocsin.ca.backend import CaBackend, Publication
-from tocsin.ca.embedded import EmbeddedCa, EmbeddedPublication
+from tocsin.ca.factory import open_ca
 from tocsin.clock import Clock, SystemClock
 from tocsin.log import configure_logging
 from tocsin.settings import read_settings
@@ -138,15 +138,14 @@ def guard_from_settings(*, once: bool) -> bool:
     configure_logging()
     settings = read_settings()
     clock = SystemClock()
+    ca = open_ca(settings, clock=clock)
     engine = open_engine(settings.database)
-    backend = EmbeddedCa(settings.embedded_ca, clock=clock)
-    publication = EmbeddedPublication(settings.embedded_ca, clock=clock)
     try:
         if once:
             watch = watch_once(
                 engine,
-                backend,
-                publication,
+                ca.backend,
+                ca.publication,
                 clock,
                 heartbeat=settings.heartbeat,
                 grace=timedelta(),
@@ -155,8 +154,8 @@ def guard_from_settings(*, once: bool) -> bool:
             return watch.all_is_well
         run_guard(
             engine,
-            backend,
-            publication,
+            ca.backend,
+            ca.publication,
             clock,
             heartbeat=settings.heartbeat,
             every=timedelta(seconds=settings.guard_every_seconds),

@@ -51,6 +51,16 @@ class Settings(BaseSettings):
         default=None, description="The embedded CA. Absent: ca/ in the data directory."
     )
 
+    ca_backend: str = Field(
+        default="embedded",
+        description="The kind of CA; `tocsin backend list` shows the kinds.",
+    )
+    ca_options_file: Path | None = Field(
+        default=None,
+        description="TOML: where the CA is, its issuers, rates and limits. The embedded "
+        "CA needs none.",
+    )
+
     smtp_host: str | None = Field(
         default=None, description="The relay. Absent: the embedded catch-all relay."
     )

@@ -235,7 +235,7 @@ def test_the_crl_is_in_force_for_seven_days_and_carries_its_number_and_issuer(
 ) -> None:
     ca.publish(issuer_key)
 
-    crl = x509.load_der_x509_crl(publication.read_crl(issuer_key))
+    crl = x509.load_der_x509_crl(next(iter(publication.read_crls(issuer_key))))
 
     assert crl.last_update_utc == LAUNCH
     assert crl.next_update_utc == LAUNCH + timedelta(days=7)
@@ -402,8 +402,11 @@ class Altered:
     def issuer_certificate(self, issuer_key: str) -> bytes:
         return self._certificate or self._inner.issuer_certificate(issuer_key)
 
-    def read_crl(self, issuer_key: str) -> bytes:
-        return self._crl or self._inner.read_crl(issuer_key)
+    def read_crls(self, issuer_key: str) -> Iterator[bytes]:
+        yield from [self._crl] if self._crl else self._inner.read_crls(issuer_key)
+
+    def has_ocsp(self, issuer_key: str) -> bool:
+        return self._inner.has_ocsp(issuer_key)
 
     def ask_ocsp(self, issuer_key: str, serials: Sequence[int]) -> Iterator[bytes]:
         for found in self._inner.ask_ocsp(issuer_key, serials):

@@ -1,10 +1,10 @@
 """What Tocsin asks of a CA, and what a CA can say; without it every CA would leak upwards."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from models.terms import CertificateId, Reason
 
@@ -16,6 +16,7 @@ class AnswerKind(StrEnum):
     ALREADY = "already"  # was revoked before; reason and time are the CA's
     PENDING_APPROVAL = "pending-approval"  # a person at the CA must act: NOT revoked
     UNKNOWN = "unknown"  # the CA does not know the certificate
+    EXPIRED = "expired"  # the CA does not list what has expired: NOT revoked
     REFUSED = "refused"  # the CA will not, and says why
     RETRY = "retry"  # not now: busy, rate limited or out of reach
     FATAL = "fatal"  # our configuration or credentials are wrong
@@ -39,6 +40,8 @@ class RevocationRequest:
         issuer_key: SHA-256 of the issuer's name in canonical form, hex.
         serial: The serial number as an integer.
         reason: The CRLReason to publish.
+        certificate: The certificate, DER, as it came in, however broken; None where
+            only issuer and serial are known, or the backend needs no more.
 
     """
 
@@ -46,6 +49,7 @@ class RevocationRequest:
     issuer_key: str
     serial: int
     reason: Reason
+    certificate: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +85,18 @@ class CertificateStatus:
     reason: Reason | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """So many calls in any stretch of so many seconds, as CAs publish their limits."""
+
+    calls: int
+    seconds: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """
-    What a backend can do; the planner and `tocsin doctor` read it.
+    What a backend can do; the planner, `tocsin doctor` and `tocsin backend` read it.
 
     Args:
         name: The backend's name.
@@ -93,6 +105,12 @@ class Capabilities:
         checks_unknown: A serial the CA never issued is answered UNKNOWN.
         rate_per_second: Revocations the CA takes per second; used for the plan.
         publication_delay: From an answered revocation to its visibility, at most.
+        needs_certificate: Requests are to carry the certificate where it is known.
+        tells_status: A look-up tells what the CA has on record; without it only what
+            it has published already.
+        at_once: How many requests are on their way at the same time, at most.
+        limits: What the CA allows; all of them are kept.
+        reasons_may_be_lost: The operator accepts that other reasons are not published.
 
     """
 
@@ -102,6 +120,11 @@ class Capabilities:
     checks_unknown: bool
     rate_per_second: float
     publication_delay: timedelta
+    needs_certificate: bool = False
+    tells_status: bool = True
+    at_once: int = 1
+    limits: tuple[Limit, ...] = ()
+    reasons_may_be_lost: bool = False
 
 
 class CaBackend(Protocol):
@@ -132,15 +155,41 @@ class CaBackend(Protocol):
         self, requests: Sequence[RevocationRequest]
     ) -> Iterator[RevocationAnswer]:
         """
-        Revoke one after the other, each answer yielded as soon as it is known.
+        Revoke in order, each answer yielded as soon as it is known.
 
-        Never raises for what a CA can say; a CA out of reach is answered RETRY.
+        No more than ``at_once`` requests have been sent and are not yet answered. Never
+        raises for what a CA can say; a CA out of reach is answered RETRY.
         """
         ...
 
     def publish(self, issuer_key: str) -> None:
         """
         Have the CA publish a new CRL where that is ours to trigger.
+
+        Raises:
+            Unavailable: The CA does not answer.
+
+        """
+        ...
+
+
+@runtime_checkable
+class Probing(Protocol):
+    """A backend that can be tried before the day, without touching what is in use."""
+
+    def probe(self, issuer_key: str) -> str:
+        """
+        Make one call as near to a revocation as can be, and say what it showed.
+
+        Raises:
+            Unavailable: The CA does not answer, or refuses our credentials.
+
+        """
+        ...
+
+    def remarks(self, issuer_key: str) -> Iterable[str]:
+        """
+        Return what an officer should know of how this CA is set up.
 
         Raises:
             Unavailable: The CA does not answer.
@@ -156,14 +205,18 @@ class Publication(Protocol):
         """Return the issuer's certificate, DER, to verify signatures with."""
         ...
 
-    def read_crl(self, issuer_key: str) -> bytes:
+    def read_crls(self, issuer_key: str) -> Iterator[bytes]:
         """
-        Return the CRL in force, DER.
+        Yield the CRLs in force, DER: one, or all the shards that make up the whole.
 
         Raises:
             Unavailable: It cannot be read now.
 
         """
+        ...
+
+    def has_ocsp(self, issuer_key: str) -> bool:
+        """Whether the issuer answers OCSP; where not, the CRLs alone are the proof."""
         ...
 
     def ask_ocsp(self, issuer_key: str, serials: Sequence[int]) -> Iterator[bytes]:

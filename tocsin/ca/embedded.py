@@ -225,19 +225,24 @@ class EmbeddedPublication:
         issuer = self._issuer(issuer_key)
         return issuer.certificate.public_bytes(serialization.Encoding.DER)
 
-    def read_crl(self, issuer_key: str) -> bytes:
+    def read_crls(self, issuer_key: str) -> Iterator[bytes]:
         """
-        Return the CRL in force, DER.
+        Yield the CRL in force, DER.
 
         Raises:
             Unavailable: None was published yet, or it cannot be read.
 
         """
         try:
-            return crl_file(self._directory, issuer_key).read_bytes()
+            crl = crl_file(self._directory, issuer_key).read_bytes()
         except OSError as error:
             message = f"no CRL of issuer {issuer_key} can be read: {error}"
             raise Unavailable(message) from error
+        yield crl
+
+    def has_ocsp(self, issuer_key: str) -> bool:
+        """Whether the issuer answers OCSP."""
+        return find_issuer(self._directory, issuer_key) is not None
 
     def ask_ocsp(self, issuer_key: str, serials: Sequence[int]) -> Iterator[bytes]:
         """

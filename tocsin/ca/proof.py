@@ -1,8 +1,8 @@
 """Reads what a CA published and says which revocations the world can see (I9)."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from cryptography import x509
@@ -30,17 +30,28 @@ _CODE_BY_FLAG = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A certificate that ought to be published, with the reason that was asked for."""
+    """
+    A certificate that ought to be published, with the reason that was asked for.
+
+    Args:
+        certificate_id: Which certificate.
+        serial: Its serial number.
+        reason: The CRLReason that was asked for.
+        crl_urls: Where the certificate itself says that its CRL is; empty: any of the
+            issuer's CRLs will do.
+
+    """
 
     certificate_id: CertificateId
     serial: int
     reason: Reason
+    crl_urls: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
     """
-    A certificate that CRL and OCSP both show as revoked.
+    A certificate that CRL and OCSP (where the issuer has it) both show as revoked.
 
     Args:
         certificate_id: Which certificate.
@@ -63,10 +74,10 @@ class ProofOfIssuer:
 
     Args:
         read_at: When it was read, UTC.
-        crl_number: The CRL's number; None where it has none.
-        crl_sha256: Of the CRL's DER, hex.
-        crl_this_update: When the CA issued it, UTC.
-        crl_entries: How many certificates it lists.
+        crl_number: The CRL's number; None where it has none, or of shards.
+        crl_sha256: Of the CRL's DER, hex; of shards: of all of them in a row.
+        crl_this_update: When the CA issued it, UTC; of shards: the oldest one.
+        crl_entries: How many certificates it lists; of shards: all of them.
         ocsp_produced_at: Of the oldest OCSP answer; None without any.
         ocsp_answers: How many were read and verified.
         published: What both show.
@@ -119,57 +130,104 @@ def prove(
 
     """
     issuer = _read_issuer(publication.issuer_certificate(issuer_key))
-    der = publication.read_crl(issuer_key)
-    crl = _read_crl(der, issuer, now)
-    listed = _listed(crl, frozenset(entry.serial for entry in wanted))
-    candidates = [entry for entry in wanted if entry.serial in listed]
+    crls = _read_crls(publication.read_crls(issuer_key), issuer, wanted=wanted, now=now)
+    found = [entry for entry in wanted if entry.serial in crls.listed]
+    told = _ask_ocsp(publication, issuer, issuer_key=issuer_key, wanted=found, now=now)
+    published: list[Published] = []
+    wrong_reason: list[CertificateId] = []
+    for entry in found:
+        if entry.certificate_id in told.disagrees:
+            continue
+        listed = crls.listed[entry.serial]
+        published.append(
+            Published(
+                certificate_id=entry.certificate_id,
+                reason=listed.reason,
+                revoked_at=listed.revoked_at,
+            )
+        )
+        if {listed.reason, told.reasons.get(entry.certificate_id, entry.reason)} != {
+            int(entry.reason)
+        }:
+            wrong_reason.append(entry.certificate_id)
+    return ProofOfIssuer(
+        read_at=now,
+        crl_number=crls.number,
+        crl_sha256=crls.sha256,
+        crl_this_update=crls.this_update,
+        crl_entries=crls.entries,
+        ocsp_produced_at=told.produced_at,
+        ocsp_answers=told.verified,
+        published=tuple(published),
+        wrong_reason=tuple(wrong_reason),
+        missing=tuple(
+            entry.certificate_id for entry in wanted if entry.serial not in crls.listed
+        ),
+        ocsp_disagrees=tuple(told.disagrees),
+    )
+
+
+def published_revocations(
+    publication: Publication, *, issuer_key: str, serials: Iterable[int]
+) -> dict[int, tuple[datetime, int | None]]:
+    """
+    Return instant and reason code of what the issuer's CRLs list, in force or not.
+
+    Nothing follows from what they do not list; an old CRL's listing is still true.
+
+    Raises:
+        Unavailable: They cannot be read, or are not signed by the issuer.
+
+    """
+    issuer = _read_issuer(publication.issuer_certificate(issuer_key))
+    wanted = frozenset(serials)
+    found: dict[int, _Listed] = {}
+    for der in publication.read_crls(issuer_key):
+        found |= _listed(_read_signed_crl(der, issuer), wanted)
+    return {serial: (entry.revoked_at, entry.reason) for serial, entry in found.items()}
+
+
+@dataclass(slots=True, kw_only=True)
+class _Told:
+    """What the OCSP responder said of those that the CRL lists."""
+
+    produced_at: datetime | None = None
+    verified: int = 0
+    disagrees: dict[CertificateId, None] = field(default_factory=dict)
+    reasons: dict[CertificateId, int] = field(default_factory=dict)
+
+
+def _ask_ocsp(
+    publication: Publication,
+    issuer: x509.Certificate,
+    *,
+    issuer_key: str,
+    wanted: Sequence[Wanted],
+    now: datetime,
+) -> _Told:
+    told = _Told()
+    if not publication.has_ocsp(issuer_key):
+        return told
     answers = verified_answers(
         publication,
         issuer,
         issuer_key=issuer_key,
-        serials=[entry.serial for entry in candidates],
+        serials=[entry.serial for entry in wanted],
         now=now,
     )
-    published: list[Published] = []
-    wrong_reason: list[CertificateId] = []
-    ocsp_disagrees: list[CertificateId] = []
-    produced_at: datetime | None = None
-    verified = 0
-    for entry, answer in zip(candidates, answers, strict=True):
+    for entry, answer in zip(wanted, answers, strict=True):
         if answer is None:
-            ocsp_disagrees.append(entry.certificate_id)
+            told.disagrees[entry.certificate_id] = None
             continue
-        verified += 1
-        oldest = produced_at or answer.produced_at_utc
-        produced_at = min(oldest, answer.produced_at_utc)
+        told.verified += 1
+        oldest = told.produced_at or answer.produced_at_utc
+        told.produced_at = min(oldest, answer.produced_at_utc)
         if answer.certificate_status is not ocsp.OCSPCertStatus.REVOKED:
-            ocsp_disagrees.append(entry.certificate_id)
-            continue
-        found = listed[entry.serial]
-        published.append(
-            Published(
-                certificate_id=entry.certificate_id,
-                reason=found.reason,
-                revoked_at=found.revoked_at,
-            )
-        )
-        if {found.reason, _code(answer.revocation_reason)} != {int(entry.reason)}:
-            wrong_reason.append(entry.certificate_id)
-    return ProofOfIssuer(
-        read_at=now,
-        crl_number=_number(crl),
-        crl_sha256=hashlib.sha256(der).hexdigest(),
-        crl_this_update=crl.last_update_utc,
-        crl_entries=len(crl),
-        ocsp_produced_at=produced_at,
-        ocsp_answers=verified,
-        published=tuple(published),
-        wrong_reason=tuple(wrong_reason),
-        missing=tuple(
-            entry.certificate_id for entry in wanted if entry.serial not in listed
-        ),
-        ocsp_disagrees=tuple(ocsp_disagrees),
-    )
+            told.disagrees[entry.certificate_id] = None
+        # TLS BR 7.3 asks for a permitted reason where there is one, not for one.
+        elif answer.revocation_reason is not None:
+            told.reasons[entry.certificate_id] = _CODE_BY_FLAG[answer.revocation_reason]
+    return told
 
 
 def _read_issuer(der: bytes) -> x509.Certificate:
@@ -180,8 +238,70 @@ def _read_issuer(der: bytes) -> x509.Certificate:
         raise Unavailable(message) from error
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Crls:
+    """The CRLs of an issuer, taken together."""
+
+    number: int | None
+    sha256: str
+    this_update: datetime
+    entries: int
+    listed: dict[int, _Listed]
+
+
+def _read_crls(
+    ders: Iterable[bytes],
+    issuer: x509.Certificate,
+    *,
+    wanted: Sequence[Wanted],
+    now: datetime,
+) -> _Crls:
+    serials = frozenset(entry.serial for entry in wanted)
+    named = {entry.serial: entry.crl_urls for entry in wanted if entry.crl_urls}
+    digest = hashlib.sha256()
+    numbers: list[int | None] = []
+    this_updates: list[datetime] = []
+    entries = 0
+    listed: dict[int, _Listed] = {}
+    for der in ders:
+        digest.update(der)
+        crl = _read_crl(der, issuer, now)
+        numbers.append(_number(crl))
+        this_updates.append(crl.last_update_utc)
+        entries += len(crl)
+        covers = _distribution_points(crl)
+        listed |= {
+            serial: entry
+            for serial, entry in _listed(crl, serials).items()
+            # RFC 5280 section 6.3.3 (b)(2)(i): not the CRL that the certificate names.
+            if not covers or not named.get(serial) or covers & named[serial]
+        }
+    if not this_updates:
+        raise Unavailable("no CRL of the issuer is configured")
+    return _Crls(
+        number=numbers[0] if len(numbers) == 1 else None,
+        sha256=digest.hexdigest(),
+        this_update=min(this_updates),
+        entries=entries,
+        listed=listed,
+    )
+
+
 def _read_crl(
     der: bytes, issuer: x509.Certificate, now: datetime
+) -> x509.CertificateRevocationList:
+    crl = _read_signed_crl(der, issuer)
+    check_in_force(
+        "the CRL",
+        this_update=crl.last_update_utc,
+        next_update=crl.next_update_utc,
+        now=now,
+    )
+    return crl
+
+
+def _read_signed_crl(
+    der: bytes, issuer: x509.Certificate
 ) -> x509.CertificateRevocationList:
     try:
         crl = x509.load_der_x509_crl(der)
@@ -199,13 +319,20 @@ def _read_crl(
         raise Unavailable("the CRL is not signed by the issuer")
     if is_delta:
         raise Unavailable("the CRL is a delta: it does not list everything")
-    check_in_force(
-        "the CRL",
-        this_update=crl.last_update_utc,
-        next_update=crl.next_update_utc,
-        now=now,
-    )
     return crl
+
+
+def _distribution_points(crl: x509.CertificateRevocationList) -> frozenset[str]:
+    """Return the URLs that a CRL says it is published at; none: it covers all."""
+    try:
+        found = crl.extensions.get_extension_for_class(x509.IssuingDistributionPoint)
+    except x509.ExtensionNotFound:
+        return frozenset()
+    return frozenset(
+        name.value
+        for name in found.value.full_name or ()
+        if isinstance(name, x509.UniformResourceIdentifier)
+    )
 
 
 def _listed(
@@ -227,10 +354,6 @@ def _reason(entry: x509.RevokedCertificate) -> int | None:
     except UNREADABLE:
         return None
     return _CODE_BY_FLAG[found.value.reason]
-
-
-def _code(flag: x509.ReasonFlags | None) -> int:
-    return int(Reason.UNSPECIFIED) if flag is None else _CODE_BY_FLAG[flag]
 
 
 def _number(crl: x509.CertificateRevocationList) -> int | None:

@@ -19,8 +19,7 @@ from rich.markup import escape
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from tocsin.ca.embedded import EmbeddedCa
-from tocsin.ca.issuers import summarise
+from tocsin.ca.factory import EMBEDDED, open_ca
 from tocsin.clock import SystemClock
 from tocsin.errors import Broken, TocsinError
 from tocsin.mail.render import check_templates
@@ -72,7 +71,7 @@ def doctor(
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
-        _print(findings)
+        print_findings(findings)
     if any(finding.state is State.MISSING for finding in findings):
         raise typer.Exit(1)
 
@@ -150,19 +149,27 @@ def _database(settings: Settings) -> Finding:
 
 
 def _ca(settings: Settings) -> Finding:
-    issuers = summarise(settings.embedded_ca)
-    if not issuers:
+    ca = open_ca(settings, clock=SystemClock())
+    issuers = ca.list_issuers()
+    if not issuers and settings.ca_backend == EMBEDDED:
         return _missing(
             "CA",
             f"the embedded CA in {settings.embedded_ca} has no issuer",
             "`tocsin ca create` or `tocsin ca add`",
         )
-    able = EmbeddedCa(settings.embedded_ca, clock=SystemClock()).capabilities
+    able = ca.backend.capabilities
     delay = spell_duration(able.publication_delay)
-    return _ok(
-        "CA",
+    detail = (
         f"{able.name}, {_number(len(issuers), 'issuer')}; plans with "
-        f"{able.rate_per_second:,.0f} revocations a second, published within {delay}",
+        f"{able.rate_per_second:,.6g} revocations a second, published within {delay}"
+    )
+    if settings.ca_backend == EMBEDDED:
+        return _ok("CA", detail)
+    return Finding(
+        name="CA",
+        state=State.OK,
+        detail=f"{detail}; not called",
+        advice="`tocsin backend check` calls it",
     )
 
 
@@ -303,7 +310,8 @@ def _number(count: int, one: str) -> str:
     return f"{count:,} {one}" if count == 1 else f"{count:,} {one}s"
 
 
-def _print(findings: list[Finding]) -> None:
+def print_findings(findings: list[Finding]) -> None:
+    """Print what was found as a table, and how much of it is well."""
     colours = {State.OK: "green", State.NOTE: "yellow", State.MISSING: "bold red"}
     console = Console(highlight=False, soft_wrap=True)
     for finding in findings:

@@ -17,7 +17,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from models.terms import Circumstance, IncidentId
-from tocsin.ca.embedded import EmbeddedCa
+from tocsin.ca.factory import open_ca
 from tocsin.cli.report import report
 from tocsin.clock import SystemClock
 from tocsin.errors import BadInput
@@ -103,7 +103,7 @@ def open_(
         directory=directory,
         zone=zone or settings.zone,
     )
-    backend = EmbeddedCa(settings.embedded_ca, clock=clock)
+    backend = open_ca(settings, clock=clock).backend
     templates = current_templates(settings)
     with open_database(settings) as engine:
         with _counting("Reading certificates") as count:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Engine
 
-from tocsin.ca.embedded import EmbeddedCa, EmbeddedPublication
+from tocsin.ca.factory import open_ca
 from tocsin.clock import Clock
 from tocsin.links import Links, read_secrets
 from tocsin.mail.render import TemplateSet
@@ -44,11 +44,12 @@ def open_collaborators(
     """
     password = settings.smtp_password
     host, port = settings.relay
+    ca = open_ca(settings, clock=clock)
     with open_database(settings) as engine:
         yield Collaborators(
             engine=engine,
-            backend=EmbeddedCa(settings.embedded_ca, clock=clock),
-            publication=EmbeddedPublication(settings.embedded_ca, clock=clock),
+            backend=ca.backend,
+            publication=ca.publication,
             mailer=SmtpMailer(
                 host,
                 port,

@@ -198,10 +198,12 @@ def launch_incident(
             raise Refused(f"incident {incident} was launched before", source="I7")
         if figures.certificates == 0:
             raise Refused("there is no certificate to revoke", source="I3")
-        if record.reason not in backend.capabilities.keeps_reasons:
+        able = backend.capabilities
+        if record.reason not in able.keeps_reasons and not able.reasons_may_be_lost:
             raise Refused(
-                f"the CA backend {backend.capabilities.name} cannot publish the reason "
-                f"{record.reason.label}",
+                f"the CA backend {able.name} cannot publish the reason "
+                f"{record.reason.label}; reasons_may_be_lost = true in its options "
+                "launches all the same, and the reports say so",
                 source="TLS BR 7.2.2",
             )
         incidents.freeze_templates(connection, incident=incident, sources=templates)

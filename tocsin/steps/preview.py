@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Engine
 
-from models.terms import IncidentId, NoticeKind
+from models.terms import IncidentId, NoticeKind, Reason
 from tocsin.ca.backend import CaBackend
 from tocsin.errors import BadInput
 from tocsin.mail.render import (
@@ -70,7 +70,7 @@ def preview_incident(
             if finding.outcome != "set-aside"
         ]
     rule = parse_rule_pack(record.rule_pack).rule(record.circumstance)
-    warnings = [*_warnings(figures, imported, plan, backend)]
+    warnings = [*_warnings(figures, imported, plan, backend, rule.reason)]
     if unstaffed:
         warnings.append(
             f"Nobody in the directory is {', '.join(unstaffed)}: escalations to them "
@@ -132,9 +132,19 @@ def preview_incident(
 
 
 def _warnings(
-    figures: DraftFigures, imported: Imported, plan: RevocationPlan, backend: CaBackend
+    figures: DraftFigures,
+    imported: Imported,
+    plan: RevocationPlan,
+    backend: CaBackend,
+    reason: Reason,
 ) -> Iterator[str]:
     yield from _warnings_of_revocation(figures, plan, backend)
+    able = backend.capabilities
+    if reason not in able.keeps_reasons:
+        yield (
+            f"The CA backend {able.name} does not publish the reason {reason.label}: "
+            "what it revokes will stand in the CRL without it (TLS BR 7.2.2)."
+        )
     yield from _warnings_of_input(figures, imported)
     for overlap in figures.overlaps:
         yield (
@@ -156,7 +166,7 @@ def _warnings_of_revocation(
             yield (
                 f"The CA backend does not know the issuer {issuer.name}: "
                 f"{_spell(issuer.certificates, 'certificate')} cannot be revoked there. "
-                "`tocsin ca add` adds one."
+                "`tocsin backend check` lists its issuers."
             )
 
 

@@ -25,7 +25,7 @@ from tocsin.policy.revocation import DueRevocation, Outcome, lease_for, next_att
 from tocsin.steps.acts import append_acts
 from tocsin.steps.publication import prove_due
 from tocsin.store import revocations
-from tocsin.store.session import writing
+from tocsin.store.session import reading, writing
 
 log = structlog.get_logger()
 
@@ -47,7 +47,7 @@ class Revoked:
         already: Found revoked at the CA, with the CA's reason and time.
         pending: Waiting for a person at the CA: not revoked, asked again.
         unknown: The CA does not know the certificate; asked again.
-        refused: The CA will not; asked again.
+        refused: The CA will not, or not any more: expired; asked again.
         retried: The CA could not be reached, or is misconfigured; asked again.
         in_doubt: No answer was recorded; looked up when the claim ends.
         published: Seen in CRL and OCSP.
@@ -227,7 +227,7 @@ def _ask(engine: Engine, backend: CaBackend, clock: Clock, work: _Batch) -> None
         for due in doubted:
             if due.certificate_id in work.open:
                 _take(work, _not_now(due, str(error)), clock.now())
-    requests = [_request(due) for due in work.open.values()]
+    requests = _requests(engine, backend, list(work.open.values()))
     try:
         for answer in backend.revoke(requests):
             _take(work, answer, clock.now())
@@ -250,7 +250,7 @@ def _look_up(
     """Take those that are revoked already off the batch; False: the claim was lost."""
     if not doubted:
         return True
-    for status in backend.look_up([_request(due) for due in doubted]):
+    for status in backend.look_up(_requests(engine, backend, doubted)):
         if status.kind is StatusKind.REVOKED:
             _take(work, _already(status), clock.now())
         if _is_time_to_record(work) and not _record(engine, clock, work):
@@ -327,19 +327,31 @@ def _count(done: Revoked, work: _Batch) -> None:
                 done.pending += count
             case AnswerKind.UNKNOWN:
                 done.unknown += count
-            case AnswerKind.REFUSED:
+            case AnswerKind.REFUSED | AnswerKind.EXPIRED:
                 done.refused += count
             case AnswerKind.RETRY | AnswerKind.FATAL:  # pragma: no branch
                 done.retried += count
 
 
-def _request(due: DueRevocation) -> RevocationRequest:
-    return RevocationRequest(
-        certificate_id=due.certificate_id,
-        issuer_key=due.issuer_key,
-        serial=due.serial,
-        reason=due.reason,
-    )
+def _requests(
+    engine: Engine, backend: CaBackend, chosen: Sequence[DueRevocation]
+) -> list[RevocationRequest]:
+    bodies: dict[CertificateId, bytes] = {}
+    if backend.capabilities.needs_certificate:
+        with reading(engine) as connection:
+            bodies = revocations.certificate_bodies(
+                connection, [due.certificate_id for due in chosen]
+            )
+    return [
+        RevocationRequest(
+            certificate_id=due.certificate_id,
+            issuer_key=due.issuer_key,
+            serial=due.serial,
+            reason=due.reason,
+            certificate=bodies.get(due.certificate_id),
+        )
+        for due in chosen
+    ]
 
 
 def _already(status: CertificateStatus) -> RevocationAnswer:

@@ -17,13 +17,19 @@ from sqlalchemy import (
 )
 
 from models.base import Instant, table
-from models.incident import AffectedCertificate, Incident, Issuer
+from models.incident import (
+    AffectedCertificate,
+    CertificateBody,
+    Incident,
+    Issuer,
+)
 from models.revocation import Revocation
 from models.terms import CertificateId, IncidentId, Reason, RevocationState
 from tocsin.errors import Broken, Refused
 from tocsin.policy.revocation import DueRevocation, Outcome
 from tocsin.store.session import insert_ignoring, rows_changed
 
+BODY = table(CertificateBody)
 CERTIFICATE = table(AffectedCertificate)
 INCIDENT = table(Incident)
 ISSUER = table(Issuer)
@@ -190,6 +196,21 @@ def claim_due(
         )
         for row in rows
     ]
+
+
+def certificate_bodies(
+    connection: Connection, certificates: Sequence[CertificateId]
+) -> dict[CertificateId, bytes]:
+    """Return the certificates themselves, DER, of those that came in whole."""
+    return {
+        CertificateId(row.certificate_id): row.der
+        for some in chunks(certificates)
+        for row in connection.execute(
+            select(BODY.c.certificate_id, BODY.c.der).where(
+                BODY.c.certificate_id.in_(some)
+            )
+        )
+    }
 
 
 def renew_claim(

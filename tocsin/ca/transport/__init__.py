@@ -1,0 +1,1 @@
+"""How a CA is called: limits, parallel calls, HTTP, and what it published."""
