@@ -178,8 +178,8 @@ def create_api(desk: Desk) -> FastAPI:
     api.get(
         "/replacements/{key}",
         response_class=Response,
-        responses={200: {"content": {"application/x-pem-file": {}}}}
-        | _problems(_NOT_FOUND),
+        responses=_problems(_NOT_FOUND)
+        | {200: {"content": {"application/x-pem-file": {}}}},
     )(fetch_replacement)
     return api
 
