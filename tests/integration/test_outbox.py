@@ -371,9 +371,9 @@ def test_reader_gets_a_complete_mail_with_a_link_of_their_own(
     claims = LINKS.read(token, purpose=SUBSCRIBER, now=DEADLINE)
     assert claims.contact == planned.contacts[0]
     assert claims.expires_at == DEADLINE + timedelta(days=90)
-    (attachment,) = mail.iter_attachments()
-    rows = attachment.get_content().splitlines()
-    assert len(rows) == 1 + 7
+    certificates, calendar = mail.iter_attachments()
+    assert len(certificates.get_content().splitlines()) == 1 + 7
+    assert calendar.get_content_type() == "text/calendar"
 
 
 def test_i5_every_batch_is_on_record(planned: Planned) -> None:

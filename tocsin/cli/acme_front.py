@@ -1,6 +1,6 @@
 """The command that starts the front for a CA's ACME server."""
 
-from tocsin.portal.acme_front import serve
+from tocsin.cli.processes import become
 
 
 def acme_front() -> None:
@@ -9,4 +9,4 @@ def acme_front() -> None:
 
     Everything else passes as it comes. Needs TOCSIN_ACME_UPSTREAM.
     """
-    serve()
+    become("tocsin.portal.acme_front")

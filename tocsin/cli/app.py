@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 import typer
 from rich.console import Console
 
-from tocsin.cli import backend, ca, incident, report, templates
+from tocsin.cli import backend, ca, incident, notice, report, templates
 from tocsin.cli.acme_front import acme_front
 from tocsin.cli.doctor import doctor
 from tocsin.cli.guard import guard
@@ -24,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(incident.app, name="incident")
+app.add_typer(notice.app, name="notice")
 app.add_typer(report.audit_app, name="audit")
 app.add_typer(templates.app, name="templates")
 app.add_typer(ca.app, name="ca")

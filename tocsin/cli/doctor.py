@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tocsin.ca.factory import EMBEDDED, open_ca
 from tocsin.clock import SystemClock
 from tocsin.errors import Broken, TocsinError
-from tocsin.mail.render import check_templates
+from tocsin.mail.checks import check_templates
 from tocsin.policy.progress import spell_duration
 from tocsin.settings import Settings
 from tocsin.steps.collaborators import current_templates

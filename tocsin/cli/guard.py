@@ -1,10 +1,10 @@
 """The command that starts the guard."""
 
-import os
-import sys
 from typing import Annotated
 
 import typer
+
+from tocsin.cli.processes import become
 
 
 def guard(
@@ -14,7 +14,4 @@ def guard(
     ] = False,
 ) -> None:
     """Revoke on time from the database alone, whatever else is down."""
-    # This process becomes the guard: it needs nothing that commands bring along.
-    command = [sys.executable, "-P", "-m", "tocsin.guard", *(["--once"] * once)]
-    sys.stdout.flush()
-    os.execv(sys.executable, command)  # noqa: S606 - our own interpreter and module
+    become("tocsin.guard", *(["--once"] * once))

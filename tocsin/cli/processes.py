@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 import httpx
 
@@ -212,3 +212,10 @@ def _ending_with_parent() -> Callable[[], None] | None:
 def _tail(log: Path, lines: int = 12) -> str:
     text = log.read_text("utf-8", errors="replace").splitlines()
     return "\n".join(f"  {line}" for line in text[-lines:])
+
+
+def become(module: str, *arguments: str) -> NoReturn:
+    """Turn this process into one that needs nothing of what commands bring along."""
+    sys.stdout.flush()
+    command = [sys.executable, "-P", "-m", module, *arguments]
+    os.execv(sys.executable, command)  # noqa: S606 - our own interpreter and module

@@ -9,13 +9,10 @@ from rich.console import Console
 
 from models.terms import NoticeKind
 from tocsin.errors import BadInput
-from tocsin.mail.render import (
-    FALLBACK,
-    TemplateSet,
-    check_templates,
-    render_notice,
-    sample_contexts,
-)
+from tocsin.mail.checks import check_templates, untranslated
+from tocsin.mail.language import FALLBACK
+from tocsin.mail.render import TemplateSet, render_notice
+from tocsin.mail.samples import sample_contexts
 from tocsin.settings import Settings
 
 app = typer.Typer(
@@ -36,8 +33,14 @@ _Directory = Annotated[
 
 @app.command()
 def check(*, directory: _Directory = None) -> None:
-    """Render every notice in every language with sample data, and say what is wrong."""
-    templates = _templates(directory)
+    """
+    Render every notice in every language with sample data, and say what is wrong.
+
+    What has to be on the first screen, well-formed HTML that loads nothing, lines that
+    fit, files that are missing or are read by nothing.
+    """
+    chosen = _chosen(directory)
+    templates = TemplateSet.from_files(chosen)
     found = list(check_templates(templates))
     errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     for finding in found[:_SHOWN_FINDINGS]:
@@ -48,13 +51,24 @@ def check(*, directory: _Directory = None) -> None:
         errors.print(f"{len(found):,} findings: an incident cannot use these templates")
         raise typer.Exit(1)
     languages = templates.languages()
-    samples = sum(len(sample_contexts(kind)) for kind in NoticeKind)
+    lacking = untranslated(templates)
+    rendered = sum(
+        len(sample_contexts(kind, templates.language(tag)))
+        for tag in languages
+        for kind in NoticeKind
+        if kind not in lacking.get(tag, ())
+    )
     print(
         f"{len(NoticeKind)} kinds in {len(languages)} "
         f"{'language' if len(languages) == 1 else 'languages'} "
         f"({', '.join(languages)}), each rendered for sample readers: "
-        f"{samples * len(languages)} notices, nothing wrong"
+        f"{rendered} notices, nothing wrong"
     )
+    for tag, kinds in lacking.items():
+        print(f"{tag} lacks {', '.join(kinds)}: its readers get that in English")
+    if chosen is not None:
+        own = TemplateSet.from_files_alone(chosen).files
+        print(f"Your own files, before ours: {', '.join(sorted(own)) or 'none'}")
     print(f"Next: tocsin templates show {NoticeKind.INITIAL}")
 
 
@@ -75,14 +89,16 @@ def show(
     directory: _Directory = None,
 ) -> None:
     """Show a notice as a sample reader would get it."""
-    samples = list(sample_contexts(kind).items())
+    templates = TemplateSet.from_files(_chosen(directory))
+    wording = templates.wording(kind, language)
+    samples = list(sample_contexts(kind, wording.language).items())
     if sample > len(samples):
         raise BadInput(
             f"there are {len(samples)} sample readers of {kind}", field="--sample"
         )
     name, context = samples[sample - 1]
     rendered = render_notice(
-        _templates(directory), kind=kind, language=language, context=context
+        templates, kind=kind, language=wording.language.tag, context=context
     )
     print(f"Subject: {rendered.subject}\n\n{rendered.text.rstrip()}")
     if html is not None:
@@ -93,10 +109,10 @@ def show(
     print(note, file=sys.stderr)
 
 
-def _templates(directory: Path | None) -> TemplateSet:
+def _chosen(directory: Path | None) -> Path | None:
     """Take the operator's templates from the option, else from the settings."""
     # Looking at words must not make a data directory, as reading the settings would.
     chosen = directory or Settings().template_directory
     if chosen is not None and not chosen.is_dir():
         raise BadInput("no such directory of templates", file=str(chosen))
-    return TemplateSet.from_files(chosen)
+    return chosen

@@ -1,13 +1,10 @@
 """From a template and a context to what a person reads; the context is an interface."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
-from babel import Locale, UnknownLocaleError
-from babel.dates import format_datetime
 from jinja2 import (
     BaseLoader,
     ChoiceLoader,
@@ -21,36 +18,35 @@ from jinja2 import (
     TemplateNotFound,
     select_autoescape,
 )
+from markupsafe import Markup, escape
 
 from models.terms import NoticeKind
-from tocsin.errors import Broken
-
-FALLBACK = "en"
-"""The language of a notice whose own is not to be had."""
+from tocsin.errors import BadInput, Broken
+from tocsin.mail.language import (
+    LANGUAGE_FILE,
+    Instant,
+    Language,
+    negotiate,
+    read_language,
+)
+from tocsin.mail.wrapping import wrap
 
 PARTS = ("subject.txt", "body.txt", "body.html")
 
+EVENT = "event.txt"
+"""A language's text for the calendar: the title in the first line, the rest below."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Instant:
-    """
-    One instant, written out for a reader.
+SHARED = "_base"
+"""The folder of what all languages share."""
 
-    Args:
-        local: Weekday, date and time in the reader's zone, with its name.
-        utc: The same in UTC.
-        iso: For machines.
+_MAY_BREAK = Markup("<wbr>.")
 
-    """
-
-    local: str
-    utc: str
-    iso: str
+_SOURCES = ("txt", "html", "toml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateLine:
-    """One certificate: its first name, its serial number in hex, its end."""
+    """One certificate: its first name, its serial number in hex, its last day."""
 
     name: str
     serial: str
@@ -127,7 +123,7 @@ class EscalationContext:
         total: How many there are.
         revocation: When revocation starts.
         deadline: By when it is published.
-        prefect_hint: Where the dashboards are.
+        incident: Its key, by which the dashboards are found.
 
     """
 
@@ -139,21 +135,41 @@ class EscalationContext:
     total: int
     revocation: Instant
     deadline: Instant
-    prefect_hint: str
+    incident: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What a calendar shows of a notice."""
+
+    title: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    """The three parts of a message, as text."""
+    """The three parts of a message, as text, and what goes into a calendar."""
 
     subject: str
     text: str
     html: str
+    event: Event | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wording:
+    """One kind of notice in one language, compiled."""
+
+    language: Language
+    subject: Template
+    text: Template
+    html: Template
+    event: Template | None
 
 
 class TemplateSet:
     """
-    The templates of all notices.
+    The templates of all notices, and the languages they are in.
 
     Args:
         loader: Where their sources come from.
@@ -161,14 +177,11 @@ class TemplateSet:
     """
 
     def __init__(self, loader: BaseLoader) -> None:
-        self._environment = Environment(
-            loader=loader,
-            undefined=StrictUndefined,
-            autoescape=select_autoescape(["html"], default=False),
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=False,
-        )
+        self._loader = loader
+        self._files = frozenset(_environment(loader).list_templates(_SOURCES))
+        self._environments: dict[str, Environment] = {}
+        self._languages: dict[str, Language] = {}
+        self._wordings: dict[tuple[NoticeKind, str], Wording] = {}
 
     @classmethod
     def from_files(cls, directory: Path | None = None) -> "TemplateSet":
@@ -179,45 +192,102 @@ class TemplateSet:
         return cls(ChoiceLoader(loaders))
 
     @classmethod
+    def from_files_alone(cls, directory: Path) -> "TemplateSet":
+        """Use an operator's own templates and nothing else, to see which they are."""
+        return cls(FileSystemLoader(directory))
+
+    @classmethod
     def from_sources(cls, sources: Mapping[str, str]) -> "TemplateSet":
         """Use templates as they were frozen (I7)."""
         return cls(DictLoader(dict(sources)))
 
+    @property
+    def files(self) -> frozenset[str]:
+        """The paths of all sources."""
+        return self._files
+
     def sources(self) -> dict[str, str]:
-        """Return every template's source by its path, to freeze."""
-        loader = self._environment.loader
-        if loader is None:
-            raise Broken("templates without a loader")
-        return {
-            path: loader.get_source(self._environment, path)[0]
-            for path in self._environment.list_templates(extensions=["txt", "html"])
-        }
+        """Return every source by its path, to freeze."""
+        return {path: self._source(path) for path in sorted(self._files)}
 
     def languages(self) -> list[str]:
         """Return the languages there are folders for."""
-        paths = self._environment.list_templates(extensions=["txt"])
-        return sorted({path.split("/")[0] for path in paths} - {"_base"})
+        return sorted({path.split("/")[0] for path in self._files} - {SHARED})
 
-    def part(self, kind: NoticeKind, language: str, part: str) -> Template:
-        """Return one part of one kind, in the fallback language where need be."""
-        return self._environment.select_template(
-            [f"{language}/{kind}/{part}", f"{FALLBACK}/{kind}/{part}"]
-        )
+    def language(self, tag: str) -> Language:
+        """
+        Return what a folder says of its language.
 
+        Raises:
+            BadInput: What it says does not work.
 
-def instant(at: datetime, zone: str, language: str) -> Instant:
-    """Write an instant out for a reader in a zone, in a language."""
-    try:
-        locale = Locale.parse(language, sep="-")
-    except (UnknownLocaleError, ValueError):
-        locale = Locale.parse(FALLBACK)
-    local = at.astimezone(ZoneInfo(zone))
-    pattern = "EEEE d MMMM yyyy, HH:mm"
-    return Instant(
-        local=f"{format_datetime(local, pattern, locale=locale)} {local:%Z}",
-        utc=f"{format_datetime(at, 'EEEE d MMMM, HH:mm', tzinfo=UTC, locale=locale)} UTC",
-        iso=at.astimezone(UTC).isoformat(timespec="seconds"),
-    )
+        """
+        if tag not in self._languages:
+            path = f"{tag}/{LANGUAGE_FILE}"
+            text = self._source(path) if path in self._files else None
+            self._languages[tag] = read_language(tag, text, file=path)
+        return self._languages[tag]
+
+    def wording(self, kind: NoticeKind, wanted: str) -> Wording:
+        """
+        Return a kind in the language that a reader of ``wanted`` reads, else in English.
+
+        All parts are in one language, with its dates and numbers.
+
+        Raises:
+            Broken: There is no such template, or it cannot be compiled.
+
+        """
+        found = self._wordings.get((kind, wanted))
+        if found is None:
+            complete = [
+                tag
+                for tag in self.languages()
+                if all(f"{tag}/{kind}/{part}" in self._files for part in PARTS)
+            ]
+            found = self._compile(kind, negotiate(wanted, complete))
+            self._wordings[kind, wanted] = found
+        return found
+
+    def environment(self, tag: str) -> Environment:
+        """Return a language's templates, with its numbers and words at hand."""
+        if tag not in self._environments:
+            language = self.language(tag)
+            environment = _environment(self._loader)
+            environment.globals.update(
+                lang=language.tag,
+                dir=language.direction,
+                words=language.data.words,
+                plural=language.plural,
+            )
+            environment.filters["number"] = language.number
+            environment.filters["host"] = _host
+            # What is wrapped is the same in all notices of an incident.
+            environment.filters["wrap"] = lru_cache(256)(wrap)
+            self._environments[tag] = environment
+        return self._environments[tag]
+
+    def _compile(self, kind: NoticeKind, tag: str) -> Wording:
+        try:
+            environment = self.environment(tag)
+            subject, text, html = (
+                environment.get_template(f"{tag}/{kind}/{part}") for part in PARTS
+            )
+            event = f"{tag}/{EVENT}"
+            return Wording(
+                language=self.language(tag),
+                subject=subject,
+                text=text,
+                html=html,
+                event=environment.get_template(event) if event in self._files else None,
+            )
+        except TemplateNotFound as error:
+            raise Broken(f"there is no template {error.name}") from error
+        except (TemplateError, BadInput) as error:
+            raise Broken(f"template {kind} ({tag}): {error}") from error
+
+    def _source(self, path: str) -> str:
+        return self._loader.get_source(_environment(self._loader), path)[0]
 
 
 def render_notice(
@@ -226,116 +296,56 @@ def render_notice(
     kind: NoticeKind,
     language: str,
     context: NoticeContext | EscalationContext,
+    is_in_calendar: bool = False,
 ) -> Rendered:
     """
     Render one message.
+
+    Args:
+        templates: Those of the incident.
+        kind: Which.
+        language: The reader's; English where there is none of it.
+        context: What it says; its dates in the language that ``wording`` found.
+        is_in_calendar: Say it for a calendar, too.
 
     Raises:
         Broken: A template is missing, or uses what the context does not have.
 
     """
+    wording = templates.wording(kind, language)
     values = {field.name: getattr(context, field.name) for field in fields(context)}
     try:
-        subject, text, html = (
-            templates.part(kind, language, part).render(values) for part in PARTS
+        return Rendered(
+            subject=" ".join(wording.subject.render(values).split()),
+            text=wording.text.render(values),
+            html=wording.html.render(values),
+            event=_event(wording.event, values) if is_in_calendar else None,
         )
     except TemplateNotFound as error:
         raise Broken(f"there is no template {error.name}") from error
-    except (TemplateError, TypeError, ValueError, ArithmeticError) as error:
+    except (TemplateError, TypeError, ValueError, ArithmeticError, KeyError) as error:
         # What a template does with a value fails as Python does.
-        raise Broken(f"template {kind} ({language}): {error}") from error
-    return Rendered(subject=" ".join(subject.split()), text=text, html=html)
+        raise Broken(f"template {kind} ({wording.language.tag}): {error}") from error
 
 
-def check_templates(templates: TemplateSet) -> Iterator[str]:
-    """Render each template against each sample; yield what is wrong, in words."""
-    for language in templates.languages():
-        for kind in NoticeKind:
-            for name, context in sample_contexts(kind).items():
-                where = f"{language}/{kind} with {name}"
-                try:
-                    rendered = render_notice(
-                        templates, kind=kind, language=language, context=context
-                    )
-                except Broken as error:
-                    yield f"{where}: {error}"
-                    continue
-                yield from (f"{where}: {word}" for word in _missing(rendered, context))
+def _event(template: Template | None, values: Mapping[str, object]) -> Event | None:
+    if template is None:
+        return None
+    title, _, text = template.render(values).partition("\n")
+    return Event(title=title.strip(), text=text.strip())
 
 
-def sample_contexts(kind: NoticeKind) -> dict[str, NoticeContext | EscalationContext]:
-    """Return contexts to try a kind with: few and many certificates, odd names."""
-    at = datetime(2026, 3, 7, 3, 0, tzinfo=UTC)
-    revocation = instant(at, "Asia/Hong_Kong", FALLBACK)
-    deadline = instant(at + timedelta(hours=6), "Asia/Hong_Kong", FALLBACK)
-    if kind is NoticeKind.ESCALATION:
-        line = EscalationLine(
-            subscriber="Harbour Clinics <& Partners>",
-            sector="Medical and Health",
-            cause="CSR missing",
-            step="Operations managers take over missing CSRs",
-            certificates=98,
-            missing=97,
-            since=revocation.local,
-        )
-        return {
-            f"{total} subscribers": EscalationContext(
-                incident_title="CPS URI that is not http",
-                contact_name="Lee Siu Ling",
-                role="operations manager",
-                rows=(line,) * min(total, 50),
-                more=max(0, total - 50),
-                total=total,
-                revocation=revocation,
-                deadline=deadline,
-                prefect_hint="http://127.0.0.1:4200/artifacts",
-            )
-            for total in (1, 240)
-        }
-    certificate = CertificateLine(
-        name="appointments.clinics.example", serial="4f03a2", not_after="2026-12-31"
+def _host(name: str) -> Markup:
+    """Write a host's name so that a narrow window breaks it at its dots."""
+    return escape(name).replace(".", _MAY_BREAK)
+
+
+def _environment(loader: BaseLoader) -> Environment:
+    return Environment(
+        loader=loader,
+        undefined=StrictUndefined,
+        autoescape=select_autoescape(["html"], default=False),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=False,
     )
-    return {
-        f"{total} certificates{', revoked' * is_revoked}": NoticeContext(
-            incident_title="CPS URI that is not http",
-            circumstance="It was not issued in accordance with the Baseline "
-            "Requirements or the CA's CP/CPS",
-            source="TLS BR 4.9.1.1 (12)",
-            subscriber="Harbour Clinics <& Partners>",
-            contact_name=name,
-            certificates=(certificate,) * min(total, 5),
-            more=max(0, total - 5),
-            total=total,
-            without_csr=total,
-            is_revoked=is_revoked,
-            revocation=revocation,
-            deadline=deadline,
-            link="https://certificates.ca.example/s/eyJpbmNpZGVudCI6MX0.c2lnbmF0dXJl",
-            ca_name="Example CA",
-            ca_phone="+852 5550 0100",
-            ca_site="www.ca.example",
-        )
-        for is_revoked in (False, True)
-        for total, name in ((1, ""), (98, "Chan Tai Man"), (500, "陳大文"))
-    }
-
-
-def _missing(
-    rendered: Rendered, context: NoticeContext | EscalationContext
-) -> Iterator[str]:
-    """Yield what a reader could not do without and does not get."""
-    if not rendered.subject:
-        yield "the subject is empty"
-    needed = {"the revocation's instant": context.revocation.local}
-    if isinstance(context, NoticeContext):
-        needed |= {
-            "the link": context.link,
-            "the phone number": context.ca_phone,
-            "the first certificate": context.certificates[0].name,
-            "the same instant in UTC": context.revocation.utc,
-        }
-    for what, value in needed.items():
-        if value not in rendered.text:
-            yield f"{what} is not in body.txt"
-        if value not in rendered.html:
-            yield f"{what} is not in body.html"

@@ -3,19 +3,24 @@
 import base64
 import csv
 import io
+import re
 from collections.abc import Iterable
 from datetime import datetime
+from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import format_datetime
+from email.utils import format_datetime, formataddr
 from functools import lru_cache
 
 from tocsin.mail.render import CertificateLine, Rendered
 
 _LINE = 76
 _LIST_NAME = "certificates.csv"
-_MARKS = ("@@TEXT@@", "@@HTML@@", "@@LIST@@")
+_CALENDAR_NAME = "revocation.ics"
+_MARKS = ("@@TEXT@@", "@@HTML@@", "@@LIST@@", "@@CALENDAR@@")
+# Needs no quotes and no encoding; whatever else an address may be is left to a parser.
+_PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+")
 # What a cell must not begin with, or a spreadsheet would compute it.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -23,6 +28,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def assemble(
     rendered: Rendered,
     *,
+    language: str,
     sender_name: str,
     sender_address: str,
     recipient_name: str,
@@ -30,7 +36,8 @@ def assemble(
     message_id: str,
     references: str | None,
     date: datetime,
-    attachment: bytes | None = None,
+    certificates: bytes | None = None,
+    calendar: bytes | None = None,
 ) -> bytes:
     """
     Return a message as the bytes to send, lines ended by CRLF.
@@ -40,6 +47,7 @@ def assemble(
 
     Args:
         rendered: What it says.
+        language: Of what it says, BCP 47.
         sender_name: Shown as the sender.
         sender_address: The sender.
         recipient_name: Shown as the recipient; may be empty.
@@ -47,34 +55,46 @@ def assemble(
         message_id: In angle brackets; the same for each repetition (I4).
         references: The thread's root; the same for one incident and contact.
         date: When it was planned, so that a repetition has the same bytes.
-        attachment: A CSV of all certificates.
+        certificates: A CSV of all certificates.
+        calendar: The revocation as iCalendar.
 
     """
-    headers = _address("From", sender_name, sender_address)
-    headers += _address("To", recipient_name, recipient_address)
-    headers += _header("Subject", rendered.subject)
-    headers += f"Date: {format_datetime(date)}\r\n".encode("ascii")
-    headers += _token("Message-ID", message_id)
+    headers = [
+        _address("From", sender_name, sender_address),
+        _address("To", recipient_name, recipient_address),
+        _subject(rendered.subject),
+        _date(date),
+        _token("Message-ID", message_id),
+    ]
     if references:
-        headers += _token("References", references)
-        headers += _token("In-Reply-To", references)
-    # RFC 3834: nobody's vacation notice needs to answer this.
-    headers += b"Auto-Submitted: auto-generated\r\n"
-    pieces = _skeleton(has_list=attachment is not None)
+        headers += [_token("References", references), _token("In-Reply-To", references)]
     bodies = [rendered.text.encode("utf-8"), rendered.html.encode("utf-8")]
-    if attachment is not None:
-        bodies.append(attachment)
-    message = [headers, pieces[0]]
+    bodies += [body for body in (certificates, calendar) if body is not None]
+    pieces = _skeleton(
+        language=language,
+        has_list=certificates is not None,
+        has_calendar=calendar is not None,
+    )
+    message = [*headers, pieces[0]]
     for body, piece in zip(bodies, pieces[1:], strict=True):
         message += [_base64(body), piece]
     return b"".join(message)
 
 
-def certificate_list(certificates: Iterable[CertificateLine]) -> bytes:
-    """Return a CSV that opens in a spreadsheet as it is: BOM, CRLF, no formulas."""
+def certificate_list(
+    certificates: Iterable[CertificateLine], *, columns: tuple[str, str, str]
+) -> bytes:
+    """
+    Return a CSV that opens in a spreadsheet as it is: BOM, CRLF, no formulas.
+
+    Args:
+        certificates: All of them.
+        columns: The headings of name, serial number and end, in the reader's language.
+
+    """
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\r\n")
-    rows.writerow(["name", "serial number (hex)", "valid until"])
+    rows.writerow([_cell(column) for column in columns])
     rows.writerows(
         # Quotes and colons keep a serial from being taken for a number.
         [_cell(line.name), _octets(line.serial), line.not_after]
@@ -83,10 +103,14 @@ def certificate_list(certificates: Iterable[CertificateLine]) -> bytes:
     return b"\xef\xbb\xbf" + text.getvalue().encode("utf-8")
 
 
-@lru_cache(maxsize=2)
-def _skeleton(*, has_list: bool) -> tuple[bytes, ...]:
+@lru_cache(maxsize=64)
+def _skeleton(
+    *, language: str, has_list: bool, has_calendar: bool
+) -> tuple[bytes, ...]:
     """Let the standard library build the frame once; return what lies around bodies."""
     frame = EmailMessage(policy=SMTP)
+    # RFC 3834: nobody's vacation notice needs to answer this.
+    frame["Auto-Submitted"] = "auto-generated"
     frame.set_content(_MARKS[0], cte="base64", charset="utf-8")
     frame.add_alternative(_MARKS[1], subtype="html", cte="base64", charset="utf-8")
     if has_list:
@@ -95,10 +119,30 @@ def _skeleton(*, has_list: bool) -> tuple[bytes, ...]:
             maintype="text",
             subtype="csv",
             filename=_LIST_NAME,
+            params={"charset": "utf-8"},
         )
+    if has_calendar:
+        # An attachment and no alternative: nobody is invited, and the words are read.
+        frame.add_attachment(
+            _MARKS[3].encode("ascii"),
+            maintype="text",
+            subtype="calendar",
+            filename=_CALENDAR_NAME,
+            params={"charset": "utf-8", "method": "PUBLISH"},
+        )
+    # Last: each part that is added takes the headers of this name along.
+    frame["Content-Language"] = language
+    # No body is without base64, so none can hold these; a repetition has the same.
+    multiparts = (part for part in frame.walk() if part.is_multipart())
+    for number, part in enumerate(multiparts):
+        part.set_boundary(f"=_tocsin_{number}")
     rest = frame.as_bytes()
     pieces = []
-    for mark in _MARKS[: 3 if has_list else 2]:
+    for mark, is_there in zip(
+        _MARKS, (True, True, has_list, has_calendar), strict=True
+    ):
+        if not is_there:
+            continue
         # set_content ends a text with a line break, add_attachment leaves bytes alone.
         for body in (
             mark.encode("ascii") + b"\n",
@@ -120,15 +164,31 @@ def _base64(body: bytes) -> bytes:
     return b"\r\n".join(lines) + b"\r\n"
 
 
-def _header(name: str, value: str) -> bytes:
-    return SMTP.fold_binary(name, SMTP.header_store_parse(name, _flat(value))[1])
+def _subject(value: str) -> bytes:
+    flat = _flat(value)
+    # ASCII that looks encoded would be decoded by whoever reads it.
+    charset = "us-ascii" if flat.isascii() and "=?" not in flat else "utf-8"
+    encoded = Header(flat, charset, maxlinelen=_LINE, header_name="Subject").encode(
+        linesep="\r\n"
+    )
+    return f"Subject: {encoded}\r\n".encode("ascii")
 
 
 @lru_cache(maxsize=1024)  # the sender's is the same in every message
 def _address(name: str, shown: str, address: str) -> bytes:
-    box = Address(display_name=_flat(shown), addr_spec=_flat(address))
-    value = SMTP.header_store_parse(name, box)[1]
-    return SMTP.fold_binary(name, value)
+    shown = _flat(shown)
+    if _PLAIN_ADDRESS.fullmatch(address) and "=?" not in shown:
+        value = f"{name}: {formataddr((shown, address))}"
+        if len(value) <= _LINE:
+            return f"{value}\r\n".encode("ascii")
+    # Long names have to be folded: the slow way, a tenth of a millisecond.
+    box = Address(display_name=shown, addr_spec=_flat(address))
+    return SMTP.fold_binary(name, SMTP.header_store_parse(name, box)[1])
+
+
+@lru_cache(maxsize=64)  # planned together, and so at the same instant
+def _date(date: datetime) -> bytes:
+    return f"Date: {format_datetime(date)}\r\n".encode("ascii")
 
 
 def _token(name: str, value: str) -> bytes:

@@ -29,6 +29,20 @@ def open_database(settings: Settings) -> Iterator[Engine]:
         engine.dispose()
 
 
+def mailer_of(settings: Settings) -> SmtpMailer:
+    """Return the way to the relay."""
+    password = settings.smtp_password
+    host, port = settings.relay
+    return SmtpMailer(
+        host,
+        port,
+        tls=settings.smtp_tls,
+        username=settings.smtp_username,
+        password=password.get_secret_value() if password else None,
+        connections=settings.smtp_connections,
+    )
+
+
 @contextmanager
 def open_collaborators(
     settings: Settings, *, clock: Clock, owner: str | None = None
@@ -42,22 +56,13 @@ def open_collaborators(
         owner: A name in leases; None: host and process.
 
     """
-    password = settings.smtp_password
-    host, port = settings.relay
     ca = open_ca(settings, clock=clock)
     with open_database(settings) as engine:
         yield Collaborators(
             engine=engine,
             backend=ca.backend,
             publication=ca.publication,
-            mailer=SmtpMailer(
-                host,
-                port,
-                tls=settings.smtp_tls,
-                username=settings.smtp_username,
-                password=password.get_secret_value() if password else None,
-                connections=settings.smtp_connections,
-            ),
+            mailer=mailer_of(settings),
             bounces=settings.bounces,
             links=Links(read_secrets(settings.link_secrets)),
             sender=sender_of(settings),

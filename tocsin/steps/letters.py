@@ -1,8 +1,8 @@
 """Writes what a notice says, from what stands in the database when it is sent."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import lru_cache
 
 from sqlalchemy import Connection
@@ -10,20 +10,20 @@ from sqlalchemy import Connection
 from models.terms import (
     Circumstance,
     ContactRole,
-    EscalationCause,
     IncidentId,
     NoticeKind,
     SubscriberId,
 )
 from tocsin.links import SUBSCRIBER, LinkClaims, Links
+from tocsin.mail.calendar import Appointment, calendar_file
+from tocsin.mail.language import Language
 from tocsin.mail.render import (
     CertificateLine,
     EscalationContext,
     EscalationLine,
-    Instant,
     NoticeContext,
+    Rendered,
     TemplateSet,
-    instant,
     render_notice,
 )
 from tocsin.mail.skeleton import assemble, certificate_list
@@ -43,11 +43,8 @@ from tocsin.store.outbox import ClaimedNotice
 LINK_VALID_WITHIN = timedelta(days=90)
 """After the deadline: people look back at what they did."""
 
-_CAUSES: Mapping[EscalationCause, str] = {
-    EscalationCause.CSR_MISSING: "CSR missing",
-    EscalationCause.NOT_ACKNOWLEDGED: "not acknowledged",
-    EscalationCause.UNREACHABLE: "no contact can be reached",
-}
+_IN_CALENDAR = frozenset((NoticeKind.INITIAL, NoticeKind.REMINDER, NoticeKind.FINAL))
+"""Kinds that bring the instant along for a calendar; an answer to a mail does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,45 +127,39 @@ def write_letter(
     templates: TemplateSet,
     links: Links,
     sender: Sender,
+    is_test: bool = False,
 ) -> Letter | None:
     """
     Write one message; None when there is nothing left to say.
+
+    Args:
+        notice: Which, and to whom.
+        matters: What it is about.
+        templates: Those of the incident.
+        links: Signs the link in it.
+        sender: Who it comes from.
+        is_test: Say so in the subject.
 
     Raises:
         Broken: A template does not fit.
 
     """
-    record = matters.incidents[notice.incident]
-    attachment = None
-    told: tuple[int, ...] = ()
-    context: NoticeContext | EscalationContext
+    # One language for all of it: that of the templates there are.
+    language = templates.wording(notice.kind, notice.to.language).language
     if notice.kind is NoticeKind.ESCALATION:
-        live = matters.escalations[notice.incident, notice.to.role]
-        if not live:
-            return None
-        context = _to_staff(notice, record, live)
-        told = tuple(one.escalation_id for one in live)
+        written = _to_staff(notice, matters, templates, language)
     else:
-        subscriber = notice.to.subscriber
-        sample = None if subscriber is None else matters.samples.get(subscriber)
-        if subscriber is None or sample is None:
-            return None
-        if sample.is_revoked and notice.kind is not NoticeKind.INITIAL:
-            return None  # too late to remind; a first notice still has to be read
-        context = _to_subscriber(
-            notice,
-            record,
-            sample,
-            links.sign(_claims(notice, record, subscriber)),
-            sender,
+        written = _to_subscriber(
+            notice, matters, templates, language, links=links, sender=sender
         )
-        if context.more:
-            attachment = certificate_list(_lines(sample.certificates))
-    rendered = render_notice(
-        templates, kind=notice.kind, language=notice.to.language, context=context
-    )
+    if written is None:
+        return None
+    rendered = written.rendered
+    if is_test:
+        rendered = replace(rendered, subject=f"{language.test_mark}{rendered.subject}")
     content = assemble(
         rendered,
+        language=language.tag,
         sender_name=sender.name,
         sender_address=sender.address,
         recipient_name=notice.to.name,
@@ -176,7 +167,8 @@ def write_letter(
         message_id=notice.message_id,
         references=notice.thread,
         date=notice.planned_at,
-        attachment=attachment,
+        certificates=written.certificates,
+        calendar=written.calendar,
     )
     return Letter(
         message=OutgoingMessage(
@@ -185,8 +177,88 @@ def write_letter(
             recipient=notice.to.email,
             content=content,
         ),
-        escalations=told,
+        escalations=written.escalations,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Written:
+    """What a letter says, and what goes along with it."""
+
+    rendered: Rendered
+    certificates: bytes | None = None
+    calendar: bytes | None = None
+    escalations: tuple[int, ...] = ()
+
+
+def _to_subscriber(
+    notice: ClaimedNotice,
+    matters: Matters,
+    templates: TemplateSet,
+    language: Language,
+    *,
+    links: Links,
+    sender: Sender,
+) -> _Written | None:
+    record, subscriber = matters.incidents[notice.incident], notice.to.subscriber
+    sample = None if subscriber is None else matters.samples.get(subscriber)
+    if subscriber is None or sample is None:
+        return None
+    if sample.is_revoked and notice.kind is not NoticeKind.INITIAL:
+        return None  # too late to remind; a first notice still has to be read
+    token = links.sign(_claims(notice, record, subscriber))
+    rendered = render_notice(
+        templates,
+        kind=notice.kind,
+        language=language.tag,
+        context=_subscriber_context(
+            notice, record, sample, language, token=token, sender=sender
+        ),
+        is_in_calendar=notice.kind in _IN_CALENDAR and not sample.is_revoked,
+    )
+    certificates = calendar = None
+    if sample.total > len(sample.first):
+        certificates = certificate_list(
+            _lines(sample.certificates), columns=language.data.columns
+        )
+    if rendered.event is not None:
+        calendar = calendar_file(
+            Appointment(
+                uid=f"{record.id}.{subscriber}@{sender.bounce_domain}",
+                sequence=_sequence(notice, record),
+                stamp=notice.planned_at,
+                at=sample.revocation_time,
+                organiser_name=sender.name,
+                organiser_address=sender.address,
+                language=language.tag,
+                event=rendered.event,
+            )
+        )
+    return _Written(rendered=rendered, certificates=certificates, calendar=calendar)
+
+
+def _to_staff(
+    notice: ClaimedNotice, matters: Matters, templates: TemplateSet, language: Language
+) -> _Written | None:
+    record = matters.incidents[notice.incident]
+    live = matters.escalations[notice.incident, notice.to.role]
+    if not live:
+        return None
+    return _Written(
+        rendered=render_notice(
+            templates,
+            kind=notice.kind,
+            language=language.tag,
+            context=_staff_context(notice, record, live, language),
+        ),
+        escalations=tuple(one.escalation_id for one in live),
+    )
+
+
+def _sequence(notice: ClaimedNotice, record: IncidentRecord) -> int:
+    """Return a number that is higher in each later notice of an incident."""
+    since = notice.planned_at - record.facts.launched_at
+    return max(0, int(since.total_seconds()))
 
 
 def _claims(
@@ -202,18 +274,20 @@ def _claims(
     )
 
 
-def _to_subscriber(
+def _subscriber_context(
     notice: ClaimedNotice,
     record: IncidentRecord,
     sample: CertificateSample,
+    language: Language,
+    *,
     token: str,
     sender: Sender,
 ) -> NoticeContext:
     rule = _rule(record.rule_pack, record.circumstance)
-    zone, language = notice.to.zone, notice.to.language
+    zone = notice.to.zone
     return NoticeContext(
         incident_title=record.title,
-        circumstance=rule.text,
+        circumstance=language.circumstance(rule.circumstance, otherwise=rule.text),
         source=rule.source,
         subscriber=notice.to.subscriber_name,
         contact_name=notice.to.name,
@@ -222,19 +296,13 @@ def _to_subscriber(
         total=sample.total,
         without_csr=sample.without_csr,
         is_revoked=sample.is_revoked,
-        revocation=_instant(sample.revocation_time, zone, language),
-        deadline=_instant(record.deadline, zone, language),
+        revocation=language.instant(sample.revocation_time, zone),
+        deadline=language.instant(record.deadline, zone),
         link=f"{sender.portal_url}/s/{token}",
         ca_name=sender.ca_name,
         ca_phone=sender.ca_phone,
         ca_site=sender.ca_site,
     )
-
-
-@lru_cache(maxsize=4096)
-def _instant(at: datetime, zone: str, language: str) -> Instant:
-    """Write an instant out; a few of them stand in thousands of notices."""
-    return instant(at, zone, language)
 
 
 @lru_cache(maxsize=16)
@@ -243,32 +311,35 @@ def _rule(pack: str, circumstance: Circumstance) -> Rule:
     return parse_rule_pack(pack).rule(circumstance)
 
 
-def _to_staff(
-    notice: ClaimedNotice, record: IncidentRecord, live: Sequence[LiveEscalation]
+def _staff_context(
+    notice: ClaimedNotice,
+    record: IncidentRecord,
+    live: Sequence[LiveEscalation],
+    language: Language,
 ) -> EscalationContext:
-    zone, language = notice.to.zone, notice.to.language
+    zone = notice.to.zone
     shown = live[:ESCALATIONS_SHOWN]
     return EscalationContext(
         incident_title=record.title,
         contact_name=notice.to.name,
-        role=notice.to.role.value.replace("-", " "),
+        role=language.role(notice.to.role),
         rows=tuple(
             EscalationLine(
                 subscriber=one.subscriber,
                 sector=one.sector,
-                cause=_CAUSES[one.cause],
+                cause=language.cause(one.cause),
                 step=one.step,
                 certificates=one.certificates,
                 missing=one.missing,
-                since=_instant(one.raised_at, zone, language).local,
+                since=language.instant(one.raised_at, zone).local,
             )
             for one in shown
         ),
         more=len(live) - len(shown),
         total=len(live),
-        revocation=_instant(record.facts.revocation_starts_at, zone, language),
-        deadline=_instant(record.deadline, zone, language),
-        prefect_hint=f"the artifacts of incident {record.id} in Prefect",
+        revocation=language.instant(record.facts.revocation_starts_at, zone),
+        deadline=language.instant(record.deadline, zone),
+        incident=record.id,
     )
 
 

@@ -8,12 +8,11 @@ from sqlalchemy import Engine
 from models.terms import IncidentId, NoticeKind, Reason
 from tocsin.ca.backend import CaBackend
 from tocsin.errors import BadInput
+from tocsin.mail.checks import check_templates
 from tocsin.mail.render import (
     CertificateLine,
     NoticeContext,
     TemplateSet,
-    check_templates,
-    instant,
     render_notice,
 )
 from tocsin.policy.facts import IncidentFacts
@@ -225,9 +224,10 @@ def _samples(
 ) -> Iterator[SampleNotice]:
     if sample is None:
         return
+    language = templates.wording(_TO_SUBSCRIBERS[0], sample.language).language
     context = NoticeContext(
         incident_title=record.title,
-        circumstance=rule.text,
+        circumstance=language.circumstance(rule.circumstance, otherwise=rule.text),
         source=rule.source,
         subscriber=sample.subscriber,
         contact_name=sample.contact,
@@ -243,8 +243,8 @@ def _samples(
         total=sample.total,
         without_csr=sample.total,
         is_revoked=False,
-        revocation=instant(plan.starts_at, sample.zone, sample.language),
-        deadline=instant(record.deadline, sample.zone, sample.language),
+        revocation=language.instant(plan.starts_at, sample.zone),
+        deadline=language.instant(record.deadline, sample.zone),
         link=f"{settings.public_portal}/s/(each contact's own link)",
         ca_name=settings.ca_name,
         ca_phone=settings.ca_phone,

@@ -100,11 +100,24 @@ class LiveEscalation:
 
 
 def certificate_samples(
-    connection: Connection, *, subscribers: Sequence[SubscriberId]
+    connection: Connection,
+    *,
+    subscribers: Sequence[SubscriberId],
+    unscheduled_at: datetime | None = None,
 ) -> Mapping[SubscriberId, CertificateSample]:
-    """Return what there is to say to subscribers; who settled everything is left out."""
+    """
+    Return what there is to say to subscribers; who settled everything is left out.
+
+    Args:
+        connection: To read with.
+        subscribers: Of one incident or several.
+        unscheduled_at: When certificates without a schedule would be revoked, UTC: a
+            draft has none yet. None: such certificates are left out.
+
+    """
     if not subscribers:
         return {}
+    is_draft = unscheduled_at is not None
     found: dict[int, list[Any]] = defaultdict(list)
     for row in connection.execute(
         select(
@@ -115,9 +128,13 @@ def certificate_samples(
             CERTIFICATE.c.not_after,
             REVOCATION.c.revocation_time,
             case((_LACKS_CSR, 1), else_=0).label("lacks_csr"),
-            case((_IS_OPEN, 1), else_=0).label("open"),
+            case((_IS_OPEN, 1), else_=int(is_draft)).label("open"),
         )
-        .join(REVOCATION, REVOCATION.c.certificate_id == CERTIFICATE.c.id)
+        .join(
+            REVOCATION,
+            REVOCATION.c.certificate_id == CERTIFICATE.c.id,
+            isouter=is_draft,
+        )
         .where(CERTIFICATE.c.subscriber_id.in_(sorted(set(subscribers))), _IS_UNSETTLED)
         .order_by(case((_LACKS_CSR, 0), else_=1), CERTIFICATE.c.id)
     ):
@@ -138,7 +155,7 @@ def certificate_samples(
                 for row in rows
             ),
             without_csr=sum(row.lacks_csr for row in rows),
-            revocation_time=min(row.revocation_time for row in rows),
+            revocation_time=unscheduled_at or min(row.revocation_time for row in rows),
         )
         for key, rows in told.items()
     }

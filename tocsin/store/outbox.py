@@ -28,6 +28,20 @@ SUBSCRIBER = table(Subscriber)
 ATTEMPT = table(Attempt)
 INCIDENT = table(Incident)
 
+RECIPIENT = (
+    CONTACT.c.name.label("contact_name"),
+    CONTACT.c.email,
+    CONTACT.c.role,
+    CONTACT.c.rank,
+    CONTACT.c.token_generation,
+    CONTACT.c.subscriber_id,
+    func.coalesce(SUBSCRIBER.c.name, "").label("subscriber_name"),
+    # The CA's own people read in the incident's zone.
+    func.coalesce(SUBSCRIBER.c.zone, INCIDENT.c.zone).label("zone"),
+    func.coalesce(SUBSCRIBER.c.language, "en").label("language"),
+)
+"""What is read of a contact to write to them; NOTICE.contact_id comes beside it."""
+
 _IN_DOUBT = "in-doubt"
 
 
@@ -183,16 +197,7 @@ def _claimed(connection: Connection, keys: Sequence[int]) -> list[ClaimedNotice]
         select(
             NOTICE,
             thread.label("thread"),
-            CONTACT.c.name.label("contact_name"),
-            CONTACT.c.email,
-            CONTACT.c.role,
-            CONTACT.c.rank,
-            CONTACT.c.token_generation,
-            CONTACT.c.subscriber_id,
-            func.coalesce(SUBSCRIBER.c.name, "").label("subscriber_name"),
-            # The CA's own people read in the incident's zone.
-            func.coalesce(SUBSCRIBER.c.zone, INCIDENT.c.zone).label("zone"),
-            func.coalesce(SUBSCRIBER.c.language, "en").label("language"),
+            *RECIPIENT,
         )
         .join(CONTACT, CONTACT.c.id == NOTICE.c.contact_id)
         .join(INCIDENT, INCIDENT.c.id == NOTICE.c.incident_id)
@@ -215,20 +220,25 @@ def _notice(row: Any) -> ClaimedNotice:
         attempts=row.attempts,
         is_repeat=row.possibly_repeated > 0,
         planned_at=row.planned_at,
-        to=Recipient(
-            contact=ContactId(row.contact_id),
-            name=row.contact_name,
-            email=row.email,
-            role=ContactRole(row.role),
-            rank=row.rank,
-            token_generation=row.token_generation,
-            subscriber=None
-            if row.subscriber_id is None
-            else SubscriberId(row.subscriber_id),
-            subscriber_name=row.subscriber_name,
-            zone=row.zone,
-            language=row.language,
-        ),
+        to=recipient_of(row),
+    )
+
+
+def recipient_of(row: Any) -> Recipient:
+    """Read a row that holds the columns of ``RECIPIENT``."""
+    return Recipient(
+        contact=ContactId(row.contact_id),
+        name=row.contact_name,
+        email=row.email,
+        role=ContactRole(row.role),
+        rank=row.rank,
+        token_generation=row.token_generation,
+        subscriber=None
+        if row.subscriber_id is None
+        else SubscriberId(row.subscriber_id),
+        subscriber_name=row.subscriber_name,
+        zone=row.zone,
+        language=row.language,
     )
 
 
