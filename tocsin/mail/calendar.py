@@ -23,7 +23,6 @@ _WITHIN_CHARACTER = range(0x80, 0xC0)
 
 # What no value may hold: RFC 5545, 3.1, CONTROL; the line break is written as \n.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]")
-_QUOTED = str.maketrans({"\\": "\\\\", ";": "\\;", ",": "\\,", "\n": "\\n"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +99,8 @@ def _utc(at: datetime) -> str:
 
 
 def _text(value: str) -> str:
-    return _flat(value).translate(_QUOTED)
+    flat = _flat(value).replace("\\", "\\\\").replace(";", "\\;")
+    return flat.replace(",", "\\,").replace("\n", "\\n")
 
 
 def _parameter(value: str) -> str:
