@@ -33,3 +33,14 @@ class Replacement(SQLModel, table=True):
         default=None, foreign_key="replacement_chain.sha256"
     )
     der: bytes = Field(sa_type=LargeBinary)
+
+
+class IssuedCertificate(SQLModel, table=True):
+    """When a certificate is valid that passed the ACME front; affected or not."""
+
+    __tablename__ = "issued_certificate"
+
+    authority_key: str = Field(primary_key=True, max_length=128)  # hex
+    serial: str = Field(primary_key=True, max_length=64)
+    not_before: datetime = instant()
+    not_after: datetime = instant()

@@ -145,6 +145,13 @@ class Settings(BaseSettings):
         description="The ACME front's certificate, PEM. Absent: plain HTTP, for a TLS "
         "server before it.",
     )
+    acme_retry_after_seconds: int = Field(
+        default=10_800,
+        ge=1,
+        le=21_600,
+        description="How long ACME clients wait before they ask again, seconds; an "
+        "eighth of the shortest deadline.",
+    )
     acme_front_key_file: Path | None = Field(
         default=None, description="The key to it, PEM."
     )

@@ -10,7 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin.errors import BadInput
-from tocsin.policy.renewal import affected_renewal, parse_identifier, retry_after
+from tocsin.policy.renewal import (
+    affected_renewal,
+    ordinary_renewal,
+    parse_identifier,
+    retry_after,
+)
 
 
 def test_identifier_of_the_standards_example_is_read() -> None:
@@ -64,3 +69,14 @@ def test_client_asks_several_times_before_the_deadline(left: timedelta) -> None:
 
 def test_client_is_not_told_to_ask_without_pause_when_the_deadline_has_passed() -> None:
     assert retry_after(timedelta(days=-1)) == timedelta(minutes=1)
+
+
+def test_certificate_that_is_not_affected_is_renewed_in_its_last_third() -> None:
+    info = ordinary_renewal(
+        not_before=LAUNCH,
+        not_after=LAUNCH + timedelta(days=90),
+        retry_after=timedelta(hours=3),
+    )
+
+    assert info.start == LAUNCH + timedelta(days=60)
+    assert info.start < info.end < LAUNCH + timedelta(days=90)

@@ -93,6 +93,26 @@ def affected_renewal(
     )
 
 
+def ordinary_renewal(
+    *, not_before: datetime, not_after: datetime, retry_after: timedelta
+) -> RenewalInfo:
+    """
+    Tell a client of a certificate that no incident is about when to renew.
+
+    Without such an answer clients would not ask again for hours, and not hear of an
+    incident. Two thirds of the lifetime is when most of them renew anyhow.
+
+    Args:
+        not_before: The certificate's, UTC.
+        not_after: The certificate's, UTC.
+        retry_after: When to ask again: short enough to hear of an incident in time.
+
+    """
+    life = not_after - not_before
+    start = not_before + life * 2 / 3
+    return RenewalInfo(start=start, end=start + life / 12, retry_after=retry_after)
+
+
 def retry_after(left: timedelta) -> timedelta:
     """Return how long a client may wait before it asks again, whole seconds."""
     wait = min(max(left / _SHARE, _SOONEST), _LATEST)

@@ -24,10 +24,14 @@ from starlette.concurrency import run_in_threadpool
 from tocsin.clock import Clock, SystemClock
 from tocsin.errors import BadInput, Broken
 from tocsin.log import configure_logging
-from tocsin.policy.renewal import retry_after
-from tocsin.portal.renewal import RENEWAL_INFO, problem, renewal_answer
+from tocsin.portal.renewal import (
+    RENEWAL_INFO,
+    affected_answer,
+    problem,
+    renewal_answer,
+)
 from tocsin.settings import Settings, read_settings
-from tocsin.steps.renewal import renewal_of
+from tocsin.steps.renewal import note_issued, ordinary_renewal_of, renewal_of
 from tocsin.steps.replacements import record_seen
 from tocsin.store.session import migrate, open_engine
 
@@ -68,6 +72,7 @@ class Front:
         upstream: The address of the ACME directory behind it.
         explanation: Where incidents are explained, without a trailing slash.
         verify: What the upstream's certificate is verified with.
+        retry_after: When clients of certificates that are not affected ask again.
 
     """
 
@@ -76,6 +81,7 @@ class Front:
     upstream: str
     explanation: str
     verify: ssl.SSLContext
+    retry_after: timedelta
 
 
 def create_front(front: Front) -> FastAPI:
@@ -114,17 +120,29 @@ async def _renewal(front: Front, request: Request, identifier: str) -> Response:
     except BadInput as error:
         return problem("malformed", error.message, status=400)
     if affected is not None:
-        return renewal_answer(affected, explanation=front.explanation)
+        return affected_answer(affected, explanation=front.explanation)
     own = request.app.state.own_renewal_info
     if own is None:
-        return problem("malformed", "no renewal information for it.", status=404)
+        return await _ordinary(front, identifier)
     answer = await _ask(request, f"{own}/{identifier}", b"")
     # The CA's own interval may be longer than an incident leaves time for.
     asked = answer.headers.get("retry-after", "")
-    longest = retry_after(timedelta(days=1))
-    if asked.isdigit() and int(asked) > longest.total_seconds():
-        answer.headers["retry-after"] = f"{longest.total_seconds():.0f}"
+    longest = front.retry_after.total_seconds()
+    if asked.isdigit() and int(asked) > longest:
+        answer.headers["retry-after"] = f"{longest:.0f}"
     return answer
+
+
+async def _ordinary(front: Front, identifier: str) -> Response:
+    info = await run_in_threadpool(
+        ordinary_renewal_of,
+        front.engine,
+        identifier=identifier,
+        retry_after=front.retry_after,
+    )
+    if info is None:
+        return problem("malformed", "no renewal information for it.", status=404)
+    return renewal_answer(info)
 
 
 async def _passed_on(front: Front, request: Request) -> Response:
@@ -203,6 +221,7 @@ def _note(front: Front, chain: bytes) -> None:
 
     async def note() -> None:
         try:
+            await run_in_threadpool(note_issued, front.engine, chain=chain)
             await run_in_threadpool(
                 record_seen, front.engine, chain=chain, clock=front.clock
             )
@@ -231,6 +250,7 @@ def serve(settings: Settings | None = None) -> None:
             upstream=settings.acme_upstream,
             explanation=f"{settings.public_portal}/incident",
             verify=ssl.create_default_context(cafile=settings.acme_upstream_ca_file),
+            retry_after=timedelta(seconds=settings.acme_retry_after_seconds),
         )
         log.info("ACME front starts", port=settings.acme_front_port)
         uvicorn.run(

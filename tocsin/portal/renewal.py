@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse, Response
 
 from models.terms import Circumstance, IncidentId
 from tocsin.errors import BadInput
+from tocsin.policy.renewal import RenewalInfo
 from tocsin.portal.desk import DeadLink, Desk, rule_of
 from tocsin.steps.renewal import AffectedRenewal, renewal_of
 from tocsin.store.renewal import public_incident
@@ -31,17 +32,23 @@ def add_renewal_routes(router: APIRouter) -> None:
     router.add_api_route("/incident/{incident}", _explanation, methods=_READ)
 
 
-def renewal_answer(affected: AffectedRenewal, *, explanation: str) -> Response:
+def affected_answer(affected: AffectedRenewal, *, explanation: str) -> Response:
+    """Tell a client to renew at once, and where a person reads why."""
+    return renewal_answer(
+        affected.info, explanationURL=f"{explanation}/{affected.incident}"
+    )
+
+
+def renewal_answer(info: RenewalInfo, **more: str) -> Response:
     """Return what RFC 9773, 4.2 prescribes."""
-    info = affected.info
     return JSONResponse(
         {
             "suggestedWindow": {
                 "start": f"{info.start:%Y-%m-%dT%H:%M:%SZ}",
                 "end": f"{info.end:%Y-%m-%dT%H:%M:%SZ}",
             },
-            "explanationURL": f"{explanation}/{affected.incident}",
-        },
+        }
+        | more,
         headers={"Retry-After": f"{info.retry_after.total_seconds():.0f}"},
     )
 
@@ -62,7 +69,7 @@ def _renewal(desk: _Desk, identifier: str) -> Response:
         return problem("malformed", error.message, status=_MALFORMED)
     if affected is None:
         return problem("malformed", "not an affected certificate.", status=_NOT_FOUND)
-    return renewal_answer(affected, explanation=f"{desk.config.public_url}/incident")
+    return affected_answer(affected, explanation=f"{desk.config.public_url}/incident")
 
 
 def _explanation(desk: _Desk, incident: str) -> Response:

@@ -7,11 +7,14 @@ from sqlalchemy import Connection, select
 
 from models.base import table
 from models.incident import AffectedCertificate, CertificateBody, Incident
+from models.replacement import IssuedCertificate
 from models.terms import IncidentId, IncidentState
+from tocsin.store.session import insert_ignoring
 
 _BODY = table(CertificateBody)
 _CERTIFICATE = table(AffectedCertificate)
 _INCIDENT = table(Incident)
+_ISSUED = table(IssuedCertificate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,38 @@ def affected_by_serial(
             .order_by(_INCIDENT.c.launched_at)
         )
     ]
+
+
+def record_issued(
+    connection: Connection,
+    *,
+    authority_key: str,
+    serial: str,
+    not_before: datetime,
+    not_after: datetime,
+) -> None:
+    """Note a certificate that passed the ACME front; once is enough."""
+    connection.execute(
+        insert_ignoring(connection, _ISSUED, conflict=["authority_key", "serial"]),
+        {
+            "authority_key": authority_key,
+            "serial": serial,
+            "not_before": not_before,
+            "not_after": not_after,
+        },
+    )
+
+
+def validity_of(
+    connection: Connection, *, authority_key: str, serial: str
+) -> tuple[datetime, datetime] | None:
+    """Return when a certificate is valid that passed the front; None: it did not."""
+    row = connection.execute(
+        select(_ISSUED.c.not_before, _ISSUED.c.not_after).where(
+            _ISSUED.c.authority_key == authority_key, _ISSUED.c.serial == serial
+        )
+    ).one_or_none()
+    return None if row is None else (row.not_before, row.not_after)
 
 
 def public_incident(
