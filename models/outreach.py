@@ -64,6 +64,8 @@ class Bounce(SQLModel, table=True):
     notice_id: int | None = Field(default=None, index=True)
     permanent: bool
     status: str = Field(default="", max_length=16)
+    reason: str = Field(default="", max_length=24)
+    known_by: str = Field(default="", max_length=16)  # what told which notice it was
     detail: str = Field(default="", sa_type=Text)
 
 

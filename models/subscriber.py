@@ -57,5 +57,6 @@ class Contact(SQLModel, table=True):
     email: str = Field(max_length=320)
     phone: str = Field(default="", max_length=64)
     state: str = Field(default="active", max_length=16)
+    state_reason: str = Field(default="", max_length=16)  # why it is unreachable
     named_by_reply: bool = False
     token_generation: int = 0  # raised when the contact leaves: old links die

@@ -10,6 +10,7 @@ ContactId = NewType("ContactId", int)
 NoticeId = NewType("NoticeId", int)
 ReplyId = NewType("ReplyId", int)
 ReplacementId = NewType("ReplacementId", int)
+MailReplyId = NewType("MailReplyId", int)
 
 
 class Circumstance(StrEnum):
@@ -109,6 +110,13 @@ class NoticeKind(StrEnum):
     REMINDER = "reminder"  # there is still no CSR
     FINAL = "final"  # the last word before revocation
     ESCALATION = "escalation"  # to the CA's own staff: subscribers who need a person
+    ACKNOWLEDGEMENT = "acknowledgement"  # your mail has arrived; only the page counts
+    NO_EXTENSION = "no-extension"  # you asked for more time: why there is none
+
+    @property
+    def answers_mail(self) -> bool:
+        """Whether it answers what a person wrote, and is no step of a ladder."""
+        return self in {NoticeKind.ACKNOWLEDGEMENT, NoticeKind.NO_EXTENSION}
 
 
 class NoticeState(StrEnum):
@@ -156,6 +164,62 @@ class ReplyState(StrEnum):
     PENDING = "pending"  # waits for the end of its grace period
     APPLIED = "applied"
     UNDONE = "undone"  # taken back by the subscriber within the grace period
+
+
+class BounceReason(StrEnum):
+    """Why a server did not deliver, in one word."""
+
+    NO_SUCH_ADDRESS = "no-such-address"
+    ADDRESS_CLOSED = "address-closed"  # there was one
+    NO_SUCH_DOMAIN = "no-such-domain"
+    MAILBOX_FULL = "mailbox-full"
+    GREYLISTED = "greylisted"
+    NOT_REACHED = "not-reached"  # their server did not answer, for too long
+    REFUSED = "refused"  # by a policy, whoever the recipient is
+    TOO_LARGE = "too-large"
+    TEMPORARY = "temporary"
+    OTHER = "other"
+
+
+class MailKind(StrEnum):
+    """What a message that came back is."""
+
+    FAILURE = "failure"  # a notice was not delivered, and the server gave up
+    DELAY = "delay"  # not delivered yet; the server keeps trying
+    CONFIRMATION = "confirmation"  # delivered, relayed, read or deleted
+    COMPLAINT = "complaint"  # a feedback report (ARF)
+    ABSENCE = "absence"  # out of the office; comes back
+    DEPARTURE = "departure"  # no longer works there
+    CHALLENGE = "challenge"  # wants a person to prove that they are one
+    AUTOMATIC = "automatic"  # a program, about nothing in particular
+    PERSON = "person"  # somebody wrote
+
+
+class MailTopic(StrEnum):
+    """What a message asks for or holds that an officer must see."""
+
+    EXTENSION = "extension"  # asks for more time
+    NOT_ME = "not-me"  # says that somebody else should get this
+    CSR = "csr"  # holds a CSR, which only the page takes
+    PRIVATE_KEY = "private-key"  # held one; it was not kept
+
+
+class UnreachableReason(StrEnum):
+    """Why mail to a contact is of no more use."""
+
+    REFUSED = "refused"  # the relay or their server refused the address
+    BOUNCED = "bounced"  # mail came back for good
+    LEFT = "left"  # an automatic answer says that they left
+
+
+class CallOutcome(StrEnum):
+    """What came of a call to a subscriber."""
+
+    REACHED = "reached"  # a person there knows now
+    LEFT_MESSAGE = "left-message"
+    NO_ANSWER = "no-answer"
+    WRONG_NUMBER = "wrong-number"
+    REFUSED = "refused"  # would not talk
 
 
 class SourceKind(StrEnum):

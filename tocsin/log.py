@@ -14,7 +14,12 @@ _LINK = re.compile(r"(/s/)[A-Za-z0-9._~-]+")
 
 def redact(text: str) -> str:
     """Take addresses and link tokens out of a text."""
-    return _LINK.sub(r"\1[link]", _ADDRESS.sub("[address]", text))
+    return redact_links(_ADDRESS.sub("[address]", text))
+
+
+def redact_links(text: str) -> str:
+    """Take link tokens out of a text that may keep its addresses."""
+    return _LINK.sub(r"\1[link]", text)
 
 
 def _redacted(

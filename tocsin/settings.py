@@ -84,6 +84,28 @@ class Settings(BaseSettings):
         default=None,
         description="Maildir with returned mail. Absent: the embedded relay's.",
     )
+    imap_host: str | None = Field(
+        default=None,
+        description="IMAP server of the mailbox that answers and returned mail come to. "
+        "Absent: the maildir only.",
+    )
+    imap_port: int = Field(default=993, description="Its port.")
+    imap_tls: Tls = Field(
+        default=Tls.IMPLICIT, description="implicit, starttls, or none on this machine."
+    )
+    imap_username: str = Field(default="", description="Whose mailbox it is.")
+    imap_password_file: Path | None = Field(
+        default=None, description="File with the password of the mailbox."
+    )
+    imap_folder: str = Field(
+        default="INBOX", description="Folder that is read; nothing in it is deleted."
+    )
+    max_mail_bytes: int = Field(
+        default=25_000_000,
+        ge=10_000,
+        description="Largest message read from a pipe or an IMAP mailbox; of a larger "
+        "one the beginning is read, bytes.",
+    )
     template_directory: Path | None = Field(
         default=None, description="The CA's own templates; they come before ours."
     )
@@ -211,6 +233,13 @@ class Settings(BaseSettings):
         if self.smtp_password_file is None:
             return None
         return SecretStr(self.smtp_password_file.read_text("utf-8").strip())
+
+    @property
+    def imap_password(self) -> SecretStr:
+        """The mailbox's password, read from its file; empty without one."""
+        if self.imap_password_file is None:
+            return SecretStr("")
+        return SecretStr(self.imap_password_file.read_text("utf-8").strip())
 
     @property
     def public_portal(self) -> str:

@@ -24,6 +24,7 @@ from tocsin.links import Links
 from tocsin.mail.render import TemplateSet
 from tocsin.mail.smtp import Mailer, SmtpMailer
 from tocsin.policy.effects import SendNotice
+from tocsin.policy.ladder import shipped_ladder
 from tocsin.policy.rules import shipped_rule_pack
 from tocsin.settings import Tls
 from tocsin.steps.send import Sender, Sent, send_due
@@ -152,7 +153,10 @@ def plan_notices(
     planned = Planned(engine=engine, clock=clock)
     with writing(engine) as connection:
         insert_incident(
-            connection, rule_pack=shipped_rule_pack().text, launched_at=LAUNCH
+            connection,
+            rule_pack=shipped_rule_pack().text,
+            ladder=shipped_ladder(timedelta(days=5)).text,
+            launched_at=LAUNCH,
         )
         for email in emails:
             planned.add(connection, email, certificates=certificates)

@@ -29,9 +29,9 @@ def test_check_passes_and_counts_when_only_shipped_templates_are_there() -> None
     done = tocsin_templates("check")
 
     assert done.exit_code == 0, done.output
-    # Three kinds for subscribers with six readers each, one for staff with two.
-    assert "4 kinds in 2 languages (en, zh-Hant), each rendered" in done.stdout
-    assert "40 notices, nothing wrong" in done.stdout
+    # Five kinds for subscribers with six readers each, one for staff with two.
+    assert "6 kinds in 2 languages (en, zh-Hant), each rendered" in done.stdout
+    assert "64 notices, nothing wrong" in done.stdout
 
 
 def test_check_makes_no_data_directory(tmp_path: Path) -> None:

@@ -23,16 +23,15 @@ from sqlalchemy import Connection, Engine, event, insert, update
 
 from models.base import table
 from models.incident import AffectedCertificate
-from models.outreach import Bounce, Escalation, Notice
+from models.outreach import Escalation, Notice
 from models.revocation import Revocation
 from models.terms import ContactRole, NoticeKind
 from tocsin.clock import SteppedClock
 from tocsin.demo.ports import free_port
-from tocsin.demo.relay import EmbeddedRelay, bouncing
+from tocsin.demo.relay import EmbeddedRelay
 from tocsin.links import SUBSCRIBER
 from tocsin.mail.render import TemplateSet
 from tocsin.mail.smtp import OutgoingMessage, SendKind, SendOutcome
-from tocsin.steps.bounces import Filed, file_bounces
 from tocsin.steps.send import LEASE_WITHIN, Sent
 from tocsin.store import matters, outbox
 from tocsin.store.bounces import find_notices
@@ -587,95 +586,3 @@ def test_message_to_staff_is_dropped_when_nothing_needs_them_any_more(
     planned.plan([manager], kind=NoticeKind.ESCALATION)
 
     assert planned.send(ToldMailer(SendKind.SENT)).superseded == 1
-
-
-# What comes back.
-
-
-@pytest.fixture
-def returned(planned: Planned, tmp_path: Path) -> EmbeddedRelay:
-    """A relay that took three messages and returned the second."""
-    relay = EmbeddedRelay(
-        tmp_path, clock=planned.clock, bounces=bouncing([addresses(2)[1]])
-    )
-    with relay:
-        planned.send(relay.port)
-    return relay
-
-
-def test_returned_mail_makes_its_contact_unreachable(
-    planned: Planned, returned: EmbeddedRelay
-) -> None:
-    planned.step(seconds=30)
-
-    filed = file_bounces(planned.engine, returned.bounces, planned.clock)
-
-    assert filed == Filed(read=1, bounced=1)
-    assert [row.state for row in planned.notices()] == ["sent", "bounced", "sent"]
-    assert planned.notices()[1].bounced_at == planned.clock.now()
-    assert planned.contact_states() == {"active": 2, "unreachable": 1}
-    assert planned.looked_at() == [None, planned.clock.now(), None]
-    act = planned.acts()[-1]
-    assert (act.action, act.detail) == ("bounces-filed", {"bounced": [2]})
-
-
-def test_i4_returned_mail_is_filed_once_when_the_run_ended_before_it_was_moved(
-    planned: Planned, returned: EmbeddedRelay
-) -> None:
-    (file,) = (returned.bounces / "new").iterdir()
-    content = file.read_bytes()
-    file_bounces(planned.engine, returned.bounces, planned.clock)
-    assert not file.exists()
-    file.write_bytes(content)
-    before = planned.acts()
-
-    again = file_bounces(planned.engine, returned.bounces, planned.clock)
-
-    assert again == Filed(read=1, repeated=1)
-    assert not file.exists()
-    assert len(planned.rows(Bounce, "fingerprint")) == 1
-    assert planned.acts() == before
-
-
-def test_contact_stays_when_the_trouble_is_temporary(
-    planned: Planned, returned: EmbeddedRelay
-) -> None:
-    (file,) = (returned.bounces / "new").iterdir()
-    full = file.read_bytes().replace(b"Status: 5.1.1", b"Status: 5.2.2")
-    file.write_bytes(full.replace(b"User unknown", b"Mailbox full"))
-
-    filed = file_bounces(planned.engine, returned.bounces, planned.clock)
-
-    assert filed == Filed(read=1, temporary=1)
-    assert planned.states() == {"sent": 3}
-    assert planned.contact_states() == {"active": 3}
-    (row,) = planned.rows(Bounce, "fingerprint")
-    assert (row.permanent, row.status) == (False, "5.2.2")
-
-
-def test_other_mail_is_counted_and_changes_nothing(
-    planned: Planned, returned: EmbeddedRelay
-) -> None:
-    (file,) = (returned.bounces / "new").iterdir()
-    foreign = file.read_bytes()
-    for row in planned.notices():
-        foreign = foreign.replace(row.verp_token.encode(), b"0" * 20)
-        foreign = foreign.replace(row.message_id.encode(), b"<elsewhere@x.example>")
-    file.write_bytes(foreign)
-    file.with_name("2").write_bytes(b"Subject: Out of office\r\n\r\nBack on Monday\r\n")
-
-    filed = file_bounces(planned.engine, returned.bounces, planned.clock)
-
-    assert filed == Filed(read=2, unattributed=1, not_bounces=1)
-    assert planned.states() == {"sent": 3}
-    assert list((returned.bounces / "new").iterdir()) == []
-    assert len(list((returned.bounces / "cur").iterdir())) == 2
-
-
-def test_nothing_has_come_back_when_there_is_no_maildir(
-    planned: Planned, tmp_path: Path
-) -> None:
-    nowhere = tmp_path / "nowhere"
-
-    assert file_bounces(planned.engine, nowhere, planned.clock) == Filed()
-    assert not nowhere.exists()

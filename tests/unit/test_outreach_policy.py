@@ -76,6 +76,7 @@ def a_contact(
     state: ContactState = ContactState.ACTIVE,
     named: bool = False,
     notices: tuple[tuple[NoticeKind, int], ...] = (),
+    came_back: bool = False,
 ) -> ContactFacts:
     return ContactFacts(
         contact=ContactId(key),
@@ -83,6 +84,7 @@ def a_contact(
         state=state,
         named_by_reply=named,
         notices=frozenset(NoticeFacts(kind=k, sequence=s) for k, s in notices),
+        came_back=came_back,
     )
 
 
@@ -308,6 +310,47 @@ def test_i4_nothing_is_decided_twice_when_the_decision_was_carried_out(
     again = decide(after, now)
 
     assert [e for e in again if isinstance(e, SendNotice | RaiseEscalation)] == []
+
+
+def test_next_contact_is_told_at_once_when_mail_came_back_for_now() -> None:
+    subscriber = a_subscriber(
+        a_contact(1, notices=TOLD, came_back=True), a_contact(2), position=1
+    )
+
+    assert notices(decide(subscriber, LAUNCH + HOUR)) == [(2, "initial", 0)]
+
+
+def test_nobody_else_is_told_when_mail_got_through_to_another_contact() -> None:
+    subscriber = a_subscriber(
+        a_contact(1, notices=TOLD, came_back=True),
+        a_contact(2, notices=TOLD),
+        a_contact(3),
+        position=1,
+    )
+
+    assert notices(decide(subscriber, LAUNCH + HOUR)) == []
+
+
+def test_subscriber_is_unreachable_when_all_that_was_sent_came_back() -> None:
+    subscriber = a_subscriber(a_contact(1, notices=TOLD, came_back=True), position=1)
+
+    raised = [
+        effect.cause
+        for effect in decide(subscriber, LAUNCH + HOUR)
+        if isinstance(effect, RaiseEscalation)
+    ]
+
+    assert raised == [EscalationCause.UNREACHABLE]
+
+
+def test_contact_is_written_to_again_when_a_call_says_that_the_address_is_good() -> (
+    None
+):
+    subscriber = a_subscriber(
+        a_contact(1, notices=TOLD, came_back=True, named=True), position=1
+    )
+
+    assert notices(decide(subscriber, LAUNCH + HOUR)) == [(1, "reminder", 0)]
 
 
 @given(subscribers, instants)

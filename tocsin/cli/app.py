@@ -7,7 +7,17 @@ from importlib.metadata import entry_points
 import typer
 from rich.console import Console
 
-from tocsin.cli import backend, ca, incident, notice, report, templates
+from tocsin.cli import (
+    backend,
+    ca,
+    call,
+    incident,
+    mail,
+    notice,
+    reply,
+    report,
+    templates,
+)
 from tocsin.cli.acme_front import acme_front
 from tocsin.cli.doctor import doctor
 from tocsin.cli.guard import guard
@@ -27,6 +37,9 @@ app.add_typer(incident.app, name="incident")
 app.add_typer(notice.app, name="notice")
 app.add_typer(report.audit_app, name="audit")
 app.add_typer(templates.app, name="templates")
+app.add_typer(mail.app, name="mail")
+app.add_typer(reply.app, name="reply")
+app.add_typer(call.app, name="call")
 app.add_typer(ca.app, name="ca")
 app.add_typer(backend.app, name="backend")
 app.command("up")(up)

@@ -1,81 +1,25 @@
 """Reads mail that came back: which notice it was, and whether trying again could help."""
 
 import re
-from binascii import a2b_base64, a2b_qp
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from email import message_from_bytes, policy
 from email.message import Message
-from email.parser import HeaderParser
-from enum import StrEnum
 
+from flufl.bounce import all_failures
+
+from models.terms import BounceReason
 from tocsin.log import redact
+from tocsin.mail import parts, phrases, robots
+from tocsin.mail.attribution import Named, names_in, recipients_in
+from tocsin.mail.classify import STATUS, classify, find_reply, find_status
+from tocsin.mail.robots import Likelihood
 
 _LONGEST_DETAIL = 300
-_LONGEST_TEXT = 20_000
-
-_VERP = re.compile(r"\bbounce\+([0-9a-f]{8,40})@", re.IGNORECASE)
-_MESSAGE_ID = re.compile(r"<[^<>\s@]+@[^<>\s]+>")
-_RETURNED_ID = re.compile(r"^>?\s*Message-I[dD]:\s*(<[^<>\s]+>)", re.MULTILINE)
-# RFC 3463: class.subject.detail.
-_STATUS = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.])")
-_REPLY_CODE = re.compile(r"(?<![\d.-])([45])[0-5]\d(?![\d.])(?=[ -])")
-
-# Envelope headers that the receiving server writes; the outermost ones tell whose it is.
-_ENVELOPE = ("Delivered-To", "X-Original-To", "X-Envelope-To", "Envelope-To", "To")
-
-
-def _phrases(*alternatives: str) -> re.Pattern[str]:
-    return re.compile("|".join(alternatives), re.IGNORECASE)
-
-
-# What servers write, where it says more than their code.
-_UNKNOWN = _phrases(
-    r"user (is )?unknown",
-    r"unknown (user|recipient|address|mailbox|local[ -]part)",
-    r"no such (user|recipient|mailbox|address|person)",
-    r"(user|recipient|mailbox|address|account)( \S+)? "
-    r"(does not exist|doesn'?t exist|not found|not known|is invalid)",
-    r"(mailbox|account) (is |has been )?(disabled|inactive|closed|no longer)",
-    r"invalid (recipient|mailbox|user)",
-    r"not (a|our) (valid )?(user|customer|recipient)",
-    r"domain (name )?(not found|does not exist)",
-    r"host (or domain name )?not found",
+_LINES_AROUND = 3
+_LONGEST_LINE = 1_000
+_FIELDS = re.compile(
+    r"^(Final-Recipient|Action|Status)[ \t]*:", re.IGNORECASE | re.MULTILINE
 )
-_FULL = _phrases(
-    r"(mailbox|mail box|inbox|quota|storage)( \S+){0,3} (full|exceeded)",
-    r"over ?(the )?quota",
-    r"exceed\w* .{0,30}(quota|storage|size of the mailbox)",
-    r"quota exceed",
-    r"out of (disk )?(space|storage)",
-    r"insufficient (system )?(storage|disk space)",
-)
-_LATER = _phrases(
-    r"gr[ea]y-?list",
-    r"try (it )?(again )?later",
-    r"temporar(y|ily)",
-    r"too many (connections|messages|recipients|errors)",
-    r"rate[ -]limit",
-    r"timed? ?out",
-    r"deferred",
-)
-_FAILED = _phrases(
-    r"undeliver(ed|able)",
-    r"deliver\w* (status notification )?.{0,20}fail",
-    r"(could not|cannot|can't|unable to) be delivered",
-    r"fail\w* .{0,20}deliver",
-    r"returned (mail|to sender)",
-    r"mail delivery (system|subsystem|failed)",
-    r"message (was )?not delivered",
-    r"delivery (error|problem|report|notification|has failed)",
-    r"permanent (fatal )?error",
-)
-_ROBOT = _phrases(r"mailer-daemon", r"postmaster@", r"mail delivery (sub)?system")
-
-
-class _Permanence(StrEnum):
-    PERMANENT = "permanent"
-    TEMPORARY = "temporary"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,235 +30,269 @@ class ReturnedMail:
     Args:
         verp_token: From the return path it was sent to; None when it is not there.
         message_id: Of what came back, in angle brackets; None when it is not there.
+        message_ids: All that it may have been, the likeliest first.
+        recipients: Addresses that failed, in lower case, the likeliest first.
         is_permanent: Whether trying the address again is of no use.
         status: The enhanced status code (RFC 3463), or what its class must be.
+        reason: Why, in one word.
         detail: What the other server said, without addresses.
 
     """
 
     verp_token: str | None
     message_id: str | None
+    message_ids: tuple[str, ...]
+    recipients: tuple[str, ...]
     is_permanent: bool
     status: str
+    reason: BounceReason
     detail: str
 
 
 def read_bounce(message: bytes) -> ReturnedMail | None:
     """
-    Read one message of the bounce mailbox; None when it is no bounce.
+    Read one message; None when it is no failure to deliver.
 
-    Vacation answers (RFC 3834), delays, confirmations of delivery and complaints (ARF,
-    RFC 5965) come to the same mailbox and say nothing against the address.
+    Vacation answers (RFC 3834), delays, confirmations of delivery (RFC 3464, RFC 8098)
+    and complaints (RFC 5965) come to the same mailbox and say nothing against the
+    address.
     """
-    parsed = message_from_bytes(message, policy=policy.compat32)
-    kind = str(parsed.get_param("report-type") or "").casefold()
-    if kind in {"feedback-report", "disposition-notification"}:
+    return bounce_in(parts.parse(message))
+
+
+def bounce_in(parsed: Message) -> ReturnedMail | None:
+    """Do the same with a message that was parsed."""
+    if robots.is_complaint(parsed) or robots.is_receipt(parsed):
         return None
-    reports = [part for part in parsed.walk() if _is_status(part)]
-    if reports:
-        return _from_report(parsed, reports)
+    groups = [group for part in _reports(parsed) for group in part]
+    if any(_is_about_a_recipient(group) for group in groups):
+        return _from_report(parsed, groups)
     return _from_text(parsed)
 
 
-def _from_report(parsed: Message, reports: Iterable[Message]) -> ReturnedMail | None:
+def is_delay(parsed: Message) -> bool:
+    """Whether a server says that it has not delivered yet, and keeps trying."""
+    groups = [group for part in _reports(parsed) for group in part]
+    if any(_is_about_a_recipient(group) for group in groups):
+        return any(_action(group) == "delayed" for group in groups)
+    return _likelihood(parsed) >= Likelihood.LIKELY and _says_delayed(parsed)
+
+
+def is_report(parsed: Message) -> bool:
+    """Whether it is a report (RFC 3464) of anything."""
+    return any(True for _ in _reports(parsed))
+
+
+def _reports(parsed: Message) -> Iterable[list[Message]]:
+    """Yield the groups of fields of each report, one in plain text too."""
+    found = False
+    for part in parts.own_parts(parsed):
+        if parts.is_status(part):
+            found = True
+            yield list(parts.status_groups(part))
+    if found or not _likelihood(parsed):
+        return
+    # A report whose frame was lost on the way, or that never had one.
+    for part in parts.own_parts(parsed):
+        if part.is_multipart() or parts.is_returned(part):
+            continue
+        text = parts.decoded_text(part)
+        if len({found.casefold() for found in _FIELDS.findall(text)}) > 1:
+            yield [
+                group
+                for group in parts.groups_in(text)
+                if any(name in group for name in ("Action", "Status"))
+                and "Final-Recipient" in group
+            ]
+
+
+def _is_about_a_recipient(group: Message) -> bool:
+    return _action(group) != "" or (
+        "Status" in group
+        and any(name in group for name in ("Final-Recipient", "Original-Recipient"))
+    )
+
+
+def _action(group: Message) -> str:
+    """Return the action as RFC 3464 spells it, however it was spelled."""
+    word = re.sub(r"[^a-z].*", "", parts.token(group, "Action"))
+    for action in ("fail", "delay", "deliver", "relay", "expand"):
+        if word.startswith(action):
+            return {"fail": "failed", "delay": "delayed"}.get(action, "delivered")
+    return "failed" if word.startswith(("undeliver", "bounce", "error")) else ""
+
+
+def _from_report(parsed: Message, groups: Sequence[Message]) -> ReturnedMail | None:
     """Read an RFC 3464 report; the recipient is ours, so one that failed is enough."""
     failed = [
         group
-        for report in reports
-        for group in _groups(report)
-        if _value(group, "Action").partition(" ")[0].strip(";") == "failed"
+        for group in groups
+        if _action(group) == "failed"
         # RFC 3464 asks for an action; some leave it out and give a status only.
-        or ("Action" not in group and _value(group, "Status")[:1] in {"4", "5"})
+        or (
+            not _action(group)
+            and parts.header(group, "Status")[:1] in {"4", "5"}
+            and not _says_delayed(parsed)
+        )
     ]
     if not failed:
         return None
     group = failed[0]
-    said = " ".join(str(group.get("Diagnostic-Code", "")).split())
-    given = _STATUS.search(str(group.get("Status", "")))
-    words = said or _text(parsed)
-    return _returned(parsed, status=given.group(0) if given else "", said=words)
+    said = parts.header(group, "Diagnostic-Code")
+    given = STATUS.search(parts.header(group, "Status"))
+    status = given.group(0) if given else ""
+    if status.startswith("2"):
+        # "Failed" and "2.x.x" at once: only the words can say.
+        status = ""
+    explained = _explanation(parts.own_text(parsed))
+    # What the server said is in the words for people where the field says little.
+    is_vague = not said or not (find_status(said) or find_reply(said))
+    words = f"{said} {explained}".strip() if is_vague else said
+    return _returned(parsed, status=status, said=words, shown=said or explained)
 
 
 def _from_text(parsed: Message) -> ReturnedMail | None:
     """Read what a server wrote in words only."""
-    if not _is_from_robot(parsed):
+    likelihood = _likelihood(parsed)
+    if not likelihood:
         return None
-    subject = str(parsed.get("Subject", ""))
-    text = _text(parsed)
-    if not (_FAILED.search(subject) or _FAILED.search(text) or _UNKNOWN.search(text)):
+    subject = parts.header(parsed, "Subject")
+    explained = _explanation(parts.own_text(parsed))
+    if not (_has_code(explained) or _has_reason(explained)):
+        # A server that puts the reason below what it returns.
+        below = _explanation(parts.whole_text(parsed))
+        explained = below if _has_code(below) else explained
+    if not _says_failed(parsed, likelihood, subject, explained):
         return None
-    if re.search(
-        r"\bdelay|still being retried|no need to resend", subject + text, re.IGNORECASE
-    ):
+    if _says_delayed(parsed):
         return None
-    line = next(
-        (
-            line
-            for line in text.splitlines()
-            if _STATUS.search(line)
-            or _REPLY_CODE.search(line)
-            or _UNKNOWN.search(line)
-            or _FULL.search(line)
-        ),
-        "",
-    )
-    given = _STATUS.search(line)
-    return _returned(parsed, status=given.group(0) if given else "", said=line or text)
+    said = explained
+    if not _has_code(said) and _has_reason(subject):
+        said = f"{subject} {said}"
+    return _returned(parsed, status="", said=said, shown=explained)
 
 
-def _returned(parsed: Message, *, status: str, said: str) -> ReturnedMail | None:
-    if status.startswith("2"):
-        return None
-    permanence = _permanence(status, said)
-    default = "5.0.0" if permanence is _Permanence.PERMANENT else "4.0.0"
-    return ReturnedMail(
-        verp_token=_verp_token(parsed),
-        message_id=_returned_message_id(parsed),
-        is_permanent=permanence is _Permanence.PERMANENT,
-        status=status or default,
-        detail=redact(" ".join(said.split()))[:_LONGEST_DETAIL],
-    )
+def _says_failed(
+    parsed: Message, likelihood: Likelihood, subject: str, explained: str
+) -> bool:
+    """Whether it is a failure: the less its frame says, the more its words must."""
+    text = parts.own_text(parsed)
+    in_subject = bool(phrases.FAILED.search(subject) or phrases.UNKNOWN.search(subject))
+    in_text = bool(phrases.FAILED.search(text))
+    has_reason = _has_code(explained) or _has_reason(explained)
+    returns = any(parts.is_returned(part) for part in parts.own_parts(parsed))
+    match likelihood:
+        case Likelihood.CERTAIN:
+            # Somebody may sit at an address of servers, and answer.
+            is_answer = "In-Reply-To" in parsed and not returns
+            return (
+                in_subject
+                or "X-Failed-Recipients" in parsed
+                or (in_text and (has_reason or not is_answer))
+                or (has_reason and not is_answer)
+            )
+        case Likelihood.LIKELY:
+            return (in_subject and (has_reason or returns or in_text)) or (
+                in_text and _has_code(explained)
+            )
+        case Likelihood.POSSIBLE:
+            return (
+                _has_code(explained)
+                or (has_reason and returns)
+                or bool(_known_form(parsed))
+            )
+        case Likelihood.NONE:
+            return False
 
 
-def _permanence(status: str, said: str) -> _Permanence:
-    """
-    Tell whether trying again is of use: the status code, but for known exceptions.
-
-    A full mailbox is 5.2.2 and is emptied one day; greylisting comes with any code;
-    "user unknown" in a 4xx is a server that waits for somebody to look.
-    """
-    inner = _STATUS.search(said)
-    code = status
-    if inner and (not code or code.endswith(".0.0")):
-        code = inner.group(0)
-    if code == "5.2.2" or _FULL.search(said):
-        return _Permanence.TEMPORARY
-    if _UNKNOWN.search(said) or code in {"4.1.1", "4.1.2"}:
-        return _Permanence.PERMANENT
-    reply = _REPLY_CODE.search(said)
-    digit = code[:1] or (reply.group(1) if reply else "")
-    if digit == "4" or (_LATER.search(said) and code[:3] not in {"5.1", "5.4"}):
-        return _Permanence.TEMPORARY
-    # RFC 3464 2.3.3: "failed" means that the server gave up.
-    return _Permanence.PERMANENT
+def _likelihood(parsed: Message) -> Likelihood:
+    return robots.server_likelihood(parsed)
 
 
-def _verp_token(parsed: Message) -> str | None:
-    """Find our token where the receiving server wrote the envelope, then in the text."""
-    for name in _ENVELOPE:
-        for value in parsed.get_all(name, []):
-            if found := _VERP.search(str(value)):
-                return found.group(1).lower()
-    # The return path that the returned message carried.
-    for part in parsed.walk():
-        for text in _raw_texts(part):
-            if found := _VERP.search(text):
-                return found.group(1).lower()
-    return None
-
-
-def _returned_message_id(parsed: Message) -> str | None:
-    """Return the Message-ID of what came back; never the report's own."""
-    own = str(parsed.get("Message-ID", "")).strip()
-    for part in list(parsed.walk())[1:]:
-        if found := _MESSAGE_ID.search(str(part.get("Message-ID", ""))):
-            return found.group(0)
-    for part in parsed.walk():
-        for text in _raw_texts(part):
-            if found := _RETURNED_ID.search(text):
-                return found.group(1)
-    for name in ("In-Reply-To", "References"):
-        ids = _MESSAGE_ID.findall(str(parsed.get(name, "")))
-        if ids and ids[-1] != own:
-            return str(ids[-1])
-    return None
-
-
-def _is_from_robot(parsed: Message) -> bool:
-    """Whether a server wrote it, and not a person's program that answers."""
-    answered = _value(parsed, "Auto-Submitted")
-    sender = f"{parsed.get('From', '')} {parsed.get('Sender', '')}"
-    path = str(parsed.get("Return-Path", "")).strip()
-    is_robot = bool(_ROBOT.search(sender)) or path == "<>"
-    if "X-Autoreply" in parsed or "X-Autorespond" in parsed:
+def _says_delayed(parsed: Message) -> bool:
+    """Whether the words are a warning only; "I gave up" ends that."""
+    subject = parts.header(parsed, "Subject")
+    text = parts.own_text(parsed)
+    if not (phrases.DELAYED.search(subject) or phrases.DELAYED.search(text)):
         return False
-    if _value(parsed, "Precedence") == "auto_reply":
+    if re.search(r"\b(failure|failed|returned)\b|undeliver", subject, re.IGNORECASE):
         return False
-    # Servers call their bounces auto-replied, too; people's programs do not send as one.
-    if answered.startswith(("auto-replied", "auto-generated")):
-        return is_robot and not _is_vacation(parsed)
-    return is_robot or "X-Failed-Recipients" in parsed
+    if phrases.FINAL.search(text):
+        return False
+    # "Delayed" in the courtesy around a refusal.
+    code = _code(_explanation(text))
+    return bool(phrases.DELAYED.search(subject)) or not code.startswith("5")
 
 
-def _is_vacation(parsed: Message) -> bool:
-    return bool(
-        re.search(
-            r"out of (the )?office|vacation|auto(matic)?[ -]?(reply|response)|"
-            r"abwesen|absence",
-            str(parsed.get("Subject", "")),
-            re.IGNORECASE,
+def _explanation(text: str) -> str:
+    """
+    Return the lines that give the reason, with those around them.
+
+    Servers wrap their words in courtesy that says "permanent" of whatever happened.
+    """
+    lines = [
+        line.strip()[:_LONGEST_LINE]
+        for line in text[: parts.LONGEST_WORDS].splitlines()
+        if line.strip()
+    ]
+    for telling in (_has_code, _has_reason):
+        for number, line in enumerate(lines):
+            if telling(line):
+                first = max(0, number - 1)
+                return " ".join(lines[first : number + 1 + _LINES_AROUND])
+    return " ".join(lines)
+
+
+def _has_code(line: str) -> bool:
+    return bool(_code(line))
+
+
+def _code(line: str) -> str:
+    return find_status(line) or find_reply(line)
+
+
+def _has_reason(line: str) -> bool:
+    return any(
+        pattern.search(line)
+        for pattern in (
+            phrases.UNKNOWN,
+            phrases.CLOSED,
+            phrases.FULL,
+            phrases.GREYLISTED,
+            phrases.NO_HOST,
+            phrases.TOO_LARGE,
+            phrases.NOT_REACHED,
         )
     )
 
 
-def _is_status(part: Message) -> bool:
-    return part.get_content_type() in {
-        "message/delivery-status",
-        "message/global-delivery-status",
-    }
+def _returned(parsed: Message, *, status: str, said: str, shown: str) -> ReturnedMail:
+    verdict = classify(status, said)
+    named: Named = names_in(parsed)
+    return ReturnedMail(
+        verp_token=named.verp_token,
+        message_id=named.message_ids[0] if named.message_ids else None,
+        message_ids=named.message_ids + named.loose_ids,
+        recipients=_recipients(parsed, named.own_addresses),
+        is_permanent=verdict.is_permanent,
+        status=verdict.status,
+        reason=verdict.reason,
+        detail=redact(" ".join(shown.split())[:_LONGEST_LINE])[:_LONGEST_DETAIL],
+    )
 
 
-def _groups(report: Message) -> Iterator[Message]:
-    """Yield the groups of fields of a status part, however it was encoded."""
-    payload = report.get_payload()
-    groups = [one for one in payload if isinstance(one, Message)] if payload else []
-    encoding = _value(report, "Content-Transfer-Encoding")
-    if encoding not in {"base64", "quoted-printable"}:
-        yield from groups
-        return
-    # RFC 2046 forbids it; some do it, and the parser takes the code for text.
-    code = "\n\n".join(group.as_string() for group in groups).strip().encode()
+def _recipients(parsed: Message, own: frozenset[str]) -> tuple[str, ...]:
+    """Find the address that failed: its fields first, then by known forms of servers."""
+    found = dict.fromkeys(recipients_in(parsed))
+    found |= dict.fromkeys(_known_form(parsed))
+    return tuple(address for address in found if address not in own)
+
+
+def _known_form(parsed: Message) -> list[str]:
+    """Return the addresses that failed where a server's own form is known."""
     try:
-        fields = a2b_base64(code) if encoding == "base64" else a2b_qp(code)
-    except ValueError:
-        return
-    for block in re.split(r"\r?\n\s*\r?\n", fields.decode("utf-8", "replace")):
-        yield HeaderParser().parsestr(block.strip() + "\n")
-
-
-def _value(message: Message, name: str) -> str:
-    return str(message.get(name, "")).strip().casefold()
-
-
-def _text(parsed: Message) -> str:
-    """Return what is written for people, up to the message that came back."""
-    texts = []
-    for part in parsed.walk():
-        if part.get_content_type() in {"message/rfc822", "text/rfc822-headers"}:
-            break
-        if part.get_content_maintype() == "text" and not part.is_multipart():
-            text = _decoded(part)
-            if part.get_content_subtype() == "html":
-                text = re.sub(r"<[^>]*>", " ", text)
-            texts.append(text)
-    whole = "\n".join(texts)[:_LONGEST_TEXT]
-    return re.split(
-        r"(?im)^-{2,}.{0,40}(copy of|original|returned) (your )?(message|mail)", whole
-    )[0]
-
-
-def _raw_texts(part: Message) -> Iterator[str]:
-    """Yield a part's header values and its text, where the returned message may be."""
-    yield from (str(value) for value in part.values() if "bounce+" in str(value))
-    if not part.is_multipart() and part.get_content_maintype() in {"text", "message"}:
-        yield _decoded(part)[:_LONGEST_TEXT]
-
-
-def _decoded(part: Message) -> str:
-    payload = part.get_payload(decode=True)
-    if not isinstance(payload, bytes):
-        return str(part.get_payload() or "")
-    try:
-        return payload.decode(part.get_content_charset("utf-8"), "replace")
-    except LookupError:
-        return payload.decode("utf-8", "replace")
+        # For the address only: it takes most temporary failures for permanent ones.
+        known = sorted(address for kind in all_failures(parsed) for address in kind)
+    except Exception:  # noqa: BLE001 - a reader of strange forms meets strange forms
+        return []
+    return [address.decode("utf-8", "replace").casefold() for address in known]

@@ -2,16 +2,9 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivered:
-    """One message: its name in the maildir, and its bytes."""
-
-    key: str
-    content: bytes
+from tocsin.mail.incoming import Delivered
 
 
 class MaildirReader:
@@ -22,6 +15,8 @@ class MaildirReader:
         directory: It need not exist yet: then nothing has arrived.
 
     """
+
+    name = "maildir"
 
     def __init__(self, directory: Path) -> None:
         self._new = directory / "new"
@@ -48,11 +43,14 @@ class MaildirReader:
             except FileNotFoundError:
                 continue  # another process was faster
 
-    def done(self, key: str) -> None:
-        """Move a message to those that were read; harmless when it was moved already."""
+    def done(self, keys: Iterable[str]) -> None:
+        """Move messages to those that were read; harmless when moved already."""
         self._current.mkdir(exist_ok=True)
-        try:
-            # ":2,S" is the maildir's own way to say "seen".
-            (self._new / key).replace(self._current / f"{key.partition(':')[0]}:2,S")
-        except FileNotFoundError:
-            return
+        for key in keys:
+            try:
+                # ":2,S" is the maildir's own way to say "seen".
+                (self._new / key).replace(
+                    self._current / f"{key.partition(':')[0]}:2,S"
+                )
+            except FileNotFoundError:
+                continue

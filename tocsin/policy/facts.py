@@ -39,7 +39,8 @@ class ContactFacts:
         rank: 1 is the primary contact.
         state: Whether mail reaches them.
         named_by_reply: The subscriber named them during the incident.
-        notices: What was planned for them so far.
+        notices: What was planned for them so far, but for answers to their mail.
+        came_back: Nothing that was sent to them got through, and nothing is on its way.
 
     """
 
@@ -48,6 +49,7 @@ class ContactFacts:
     state: ContactState
     named_by_reply: bool
     notices: frozenset[NoticeFacts]
+    came_back: bool = False
 
     @property
     def was_told(self) -> bool:

@@ -85,11 +85,12 @@ def _due_notices(
     if taken:
         # Named by the subscriber during the incident: told at once, whatever the step.
         newly = [contact for contact in active if contact.named_by_reply]
-        # Mail to everybody told so far came back: the next one is told at once.
-        if not told and active:
-            newly.append(active[0])
+        # Mail to everybody told so far came back: the next one is told at once. Who may
+        # get the next one after all, such as a full mailbox, stays among those told.
+        if not any(c.contact in told and not c.came_back for c in active):
+            newly += [c for c in active if c.contact not in told][:1]
         for contact in newly:
-            if not contact.was_told:
+            if not contact.was_told or (contact.named_by_reply and contact.came_back):
                 chosen.setdefault(contact.contact, (NoticeKind.INITIAL, _FIRST))
     # After the revocation there is nothing final to say: the first notice says it all.
     had_final = subscriber.open_certificates > 0 and any(
@@ -170,7 +171,7 @@ def _lasts(cause: EscalationCause, subscriber: SubscriberFacts) -> bool:
 
 
 def _is_unreachable(subscriber: SubscriberFacts) -> bool:
-    return not any(contact.is_active for contact in subscriber.contacts)
+    return not any(c.is_active and not c.came_back for c in subscriber.contacts)
 
 
 def _cause(condition: Condition) -> EscalationCause | None:

@@ -1,10 +1,9 @@
 """Does everything that is due, whoever woke us; every process that acts calls this."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
-from pathlib import Path
 from time import perf_counter
 
 import structlog
@@ -14,9 +13,10 @@ from models.terms import IncidentId
 from tocsin.ca.backend import CaBackend, Publication
 from tocsin.clock import Clock
 from tocsin.links import Links
+from tocsin.mail.incoming import Mailbox
 from tocsin.mail.render import TemplateSet
 from tocsin.mail.smtp import Mailer
-from tocsin.steps.bounces import file_bounces
+from tocsin.steps.incoming import MailFiling, file_incoming
 from tocsin.steps.outreach import plan_outreach
 from tocsin.steps.replies import apply_due_replies
 from tocsin.steps.revoke import revoke_due
@@ -28,6 +28,7 @@ from tocsin.store.session import reading, writing
 log = structlog.get_logger()
 
 _LEASE = "cycle"
+_INCOMING = "incoming mail"
 _LEASE_WITHIN = timedelta(seconds=55)
 _BATCH = 500
 _PASSES = 20
@@ -39,6 +40,10 @@ _IN_WORDS = {
     "already_revoked": ("found revoked already", "found revoked already"),
     "published": ("published", "published"),
     "bounces": ("address bounced", "addresses bounced"),
+    "came_back_for_now": ("mail came back for now", "mails came back for now"),
+    "departed": ("contact has left", "contacts have left"),
+    "mail_from_people": ("mail from a person", "mails from people"),
+    "other_mail": ("automatic mail", "automatic mails"),
     "replies_applied": ("reply took effect", "replies took effect"),
     "brought_forward": ("revocation brought forward", "revocations brought forward"),
     "escalations": ("escalation raised", "escalations raised"),
@@ -60,7 +65,7 @@ class Collaborators:
         backend: The CA.
         publication: What the CA publishes.
         mailer: The relay.
-        bounces: The maildir that returned mail lands in.
+        mailboxes: Where mail comes in: what came back, and what people write.
         links: Signs the links in notices.
         sender: Who the mail comes from.
         clock: Tells now.
@@ -72,7 +77,7 @@ class Collaborators:
     backend: CaBackend
     publication: Publication
     mailer: Mailer
-    bounces: Path
+    mailboxes: Sequence[Mailbox]
     links: Links
     sender: Sender
     clock: Clock
@@ -143,7 +148,8 @@ def advance(c: Collaborators) -> Advanced:
     try:
         for _ in range(_PASSES):
             before = dict(done.counts)
-            _part(done, "bounces", lambda: _file_bounces(c, done))
+            if _INCOMING not in done.problems:  # one silent mailbox, one time-out
+                _part(done, _INCOMING, lambda: _file_incoming(c, done))
             _part(done, "replies", lambda: _apply_replies(c, done))
             _part(done, "outreach", lambda: _plan(c, done))
             _part(done, "mail", lambda: _send(c, done))
@@ -190,9 +196,23 @@ def _revoke(c: Collaborators, done: Advanced) -> None:
     )
 
 
-def _file_bounces(c: Collaborators, done: Advanced) -> None:
-    filed = file_bounces(c.engine, c.bounces, c.clock)
-    done.add(bounces=filed.bounced)
+def _file_incoming(c: Collaborators, done: Advanced) -> None:
+    filed = file_incoming(
+        MailFiling(
+            engine=c.engine,
+            links=c.links,
+            mail_domain=c.sender.mail_domain,
+            clock=c.clock,
+        ),
+        c.mailboxes,
+    )
+    done.add(
+        bounces=filed.bounced,
+        came_back_for_now=filed.temporary,
+        departed=filed.departed,
+        mail_from_people=filed.written,
+        other_mail=filed.others,
+    )
 
 
 def _apply_replies(c: Collaborators, done: Advanced) -> None:
@@ -201,7 +221,7 @@ def _apply_replies(c: Collaborators, done: Advanced) -> None:
 
 
 def _plan(c: Collaborators, done: Advanced) -> None:
-    domain = c.sender.address.rpartition("@")[2]
+    domain = c.sender.mail_domain
     for incident in _running(c.engine):
         planned = plan_outreach(
             c.engine, incident=incident, mail_domain=domain, clock=c.clock

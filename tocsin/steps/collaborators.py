@@ -10,6 +10,9 @@ from sqlalchemy import Engine
 from tocsin.ca.factory import open_ca
 from tocsin.clock import Clock
 from tocsin.links import Links, read_secrets
+from tocsin.mail.imap import ImapMailbox
+from tocsin.mail.incoming import Mailbox
+from tocsin.mail.maildir import MaildirReader
 from tocsin.mail.render import TemplateSet
 from tocsin.mail.smtp import SmtpMailer
 from tocsin.settings import Settings
@@ -63,7 +66,7 @@ def open_collaborators(
             backend=ca.backend,
             publication=ca.publication,
             mailer=mailer_of(settings),
-            bounces=settings.bounces,
+            mailboxes=mailboxes_of(settings),
             links=Links(read_secrets(settings.link_secrets)),
             sender=sender_of(settings),
             clock=clock,
@@ -82,6 +85,24 @@ def sender_of(settings: Settings) -> Sender:
         ca_phone=settings.ca_phone,
         ca_site=settings.ca_site,
     )
+
+
+def mailboxes_of(settings: Settings) -> list[Mailbox]:
+    """Return where mail comes in: the maildir, and the IMAP mailbox if there is one."""
+    mailboxes: list[Mailbox] = [MaildirReader(settings.bounces)]
+    if settings.imap_host is not None:
+        mailboxes.append(
+            ImapMailbox(
+                settings.imap_host,
+                settings.imap_port,
+                tls=settings.imap_tls,
+                username=settings.imap_username,
+                password=settings.imap_password.get_secret_value(),
+                folder=settings.imap_folder,
+                largest=settings.max_mail_bytes,
+            )
+        )
+    return mailboxes
 
 
 def current_templates(settings: Settings) -> TemplateSet:

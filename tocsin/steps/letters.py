@@ -71,6 +71,11 @@ class Sender:
     ca_phone: str
     ca_site: str
 
+    @property
+    def mail_domain(self) -> str:
+        """The domain of Message-IDs."""
+        return self.address.rpartition("@")[2]
+
     def return_path(self, verp_token: str) -> str:
         """Return the envelope sender that tells the notice when it comes back."""
         return f"bounce+{verp_token}@{self.bounce_domain}"
@@ -204,7 +209,7 @@ def _to_subscriber(
     sample = None if subscriber is None else matters.samples.get(subscriber)
     if subscriber is None or sample is None:
         return None
-    if sample.is_revoked and notice.kind is not NoticeKind.INITIAL:
+    if sample.is_revoked and not _is_never_late(notice.kind):
         return None  # too late to remind; a first notice still has to be read
     token = links.sign(_claims(notice, record, subscriber))
     rendered = render_notice(
@@ -259,6 +264,10 @@ def _sequence(notice: ClaimedNotice, record: IncidentRecord) -> int:
     """Return a number that is higher in each later notice of an incident."""
     since = notice.planned_at - record.facts.launched_at
     return max(0, int(since.total_seconds()))
+
+
+def _is_never_late(kind: NoticeKind) -> bool:
+    return kind is NoticeKind.INITIAL or kind.answers_mail
 
 
 def _claims(

@@ -71,6 +71,7 @@ def add_contact(
         "name": name,
         "phone": phone,
         "state": ContactState.ACTIVE.value,
+        "state_reason": "",
         "named_by_reply": True,
     }
     if known is not None:

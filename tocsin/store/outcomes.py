@@ -17,6 +17,7 @@ from models.terms import (
     EscalationState,
     NoticeState,
     SubscriberId,
+    UnreachableReason,
 )
 from tocsin.store.outbox import ClaimedNotice
 from tocsin.store.outreach import look_now
@@ -117,6 +118,7 @@ def record_outcomes(
         connection,
         contacts=[to.contact for to in refused],
         subscribers=[to.subscriber for to in refused if to.subscriber is not None],
+        reason=UnreachableReason.REFUSED,
         now=now,
     )
     attempts = [
@@ -139,15 +141,16 @@ def mark_unreachable(
     *,
     contacts: Sequence[ContactId],
     subscribers: Sequence[SubscriberId],
+    reason: UnreachableReason,
     now: datetime,
 ) -> None:
-    """Note that mail to these contacts fails for good; policy turns to the next ones."""
+    """Note that mail to these contacts is of no use; policy turns to the next ones."""
     if not contacts:
         return
     connection.execute(
         update(CONTACT)
         .where(CONTACT.c.id.in_(contacts), CONTACT.c.state == ContactState.ACTIVE.value)
-        .values(state=ContactState.UNREACHABLE.value)
+        .values(state=ContactState.UNREACHABLE.value, state_reason=reason.value)
     )
     look_now(connection, sorted(set(subscribers)), now=now)
 

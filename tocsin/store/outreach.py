@@ -55,6 +55,7 @@ _IS_LIVE = or_(
     ESCALATION.c.state == EscalationState.TOLD.value,
 )
 _WAITING = (NoticeState.PLANNED.value, NoticeState.SENDING.value)
+_MAY_GET_THROUGH = {NoticeState.SENT.value, *_WAITING}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,14 +139,17 @@ def _contacts(
     connection: Connection, subscribers: Sequence[int]
 ) -> Mapping[int, list[ContactFacts]]:
     notices: dict[int, set[NoticeFacts]] = defaultdict(set)
+    states: dict[int, set[str]] = defaultdict(set)
     for row in connection.execute(
-        select(NOTICE.c.contact_id, NOTICE.c.kind, NOTICE.c.sequence)
+        select(NOTICE.c.contact_id, NOTICE.c.kind, NOTICE.c.sequence, NOTICE.c.state)
         .join(CONTACT, CONTACT.c.id == NOTICE.c.contact_id)
         .where(CONTACT.c.subscriber_id.in_(subscribers))
     ):
-        notices[row.contact_id].add(
-            NoticeFacts(kind=NoticeKind(row.kind), sequence=row.sequence)
-        )
+        kind = NoticeKind(row.kind)
+        if kind.answers_mail:
+            continue  # who got an answer to their mail was not told by it
+        notices[row.contact_id].add(NoticeFacts(kind=kind, sequence=row.sequence))
+        states[row.contact_id].add(row.state)
     found: dict[int, list[ContactFacts]] = defaultdict(list)
     for row in connection.execute(
         select(CONTACT)
@@ -159,6 +163,8 @@ def _contacts(
                 state=ContactState(row.state),
                 named_by_reply=row.named_by_reply,
                 notices=frozenset(notices[row.id]),
+                came_back=NoticeState.BOUNCED.value in states[row.id]
+                and not states[row.id] & _MAY_GET_THROUGH,
             )
         )
     return found

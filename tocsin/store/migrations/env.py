@@ -7,6 +7,7 @@ from sqlmodel import SQLModel
 from models import (  # noqa: F401 - importing them fills the metadata
     audit,
     incident,
+    mail,
     outreach,
     replacement,
     revocation,
