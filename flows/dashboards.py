@@ -49,10 +49,17 @@ _CAUSES = {
     EscalationCause.CSR_MISSING: "no CSR",
     EscalationCause.NOT_ACKNOWLEDGED: "no answer",
     EscalationCause.UNREACHABLE: "mail reaches nobody",
+    EscalationCause.NOT_DELIVERED: "mail does not get through",
+    EscalationCause.CSR_REFUSED: "CSR cannot be used",
+    EscalationCause.NOT_INSTALLED: "replacement not installed",
+    EscalationCause.NOT_REPLACED: "not replaced",
+    EscalationCause.FORECAST_LATE: "will be late",
+    EscalationCause.STEP_MISSED: "a due step was not taken",
 }
 _ESCALATIONS = {
     EscalationState.RAISED: "raised, nobody told yet",
     EscalationState.TOLD: "told, waiting for somebody to act",
+    EscalationState.ACKNOWLEDGED: "acknowledged, somebody is on it",
     EscalationState.RAISED_FURTHER: "taken over by a higher step",
     EscalationState.ENDED: "ended: answered, or revoked",
 }

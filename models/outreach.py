@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import JSON, CheckConstraint, Index, Text, UniqueConstraint
+from sqlalchemy import JSON, CheckConstraint, Index, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from models.base import instant
@@ -109,6 +109,12 @@ class Csr(SQLModel, table=True):
     received_at: datetime = instant()
 
 
+_LIVE = text("state IN ('raised', 'told', 'acknowledged')")
+_LIVE_OF_INCIDENT = text(
+    "subscriber_id IS NULL AND state IN ('raised', 'told', 'acknowledged')"
+)
+
+
 class Escalation(SQLModel, table=True):
     """Something due did not happen, and somebody is told."""
 
@@ -116,20 +122,76 @@ class Escalation(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("incident_id", "subscriber_id", "cause", "level"),
         CheckConstraint(
-            "state IN ('raised', 'told', 'raised-further', 'ended')", name="state"
+            "state IN ('raised', 'told', 'acknowledged', 'raised-further', 'ended')",
+            name="state",
         ),
         Index("ix_escalation_incident_id_state", "incident_id", "state"),
         Index("ix_escalation_subscriber_id", "subscriber_id"),
+        # Exactly one live escalation for each cause; the database refuses a second.
+        Index(
+            "uq_escalation_live",
+            "incident_id",
+            "subscriber_id",
+            "cause",
+            unique=True,
+            sqlite_where=_LIVE,
+            postgresql_where=_LIVE,
+        ),
+        # No subscriber is equal to no other one, so the incident's own need theirs.
+        Index(
+            "uq_escalation_live_of_incident",
+            "incident_id",
+            "cause",
+            unique=True,
+            sqlite_where=_LIVE_OF_INCIDENT,
+            postgresql_where=_LIVE_OF_INCIDENT,
+        ),
     )
 
     id: int | None = Field(default=None, primary_key=True)
     incident_id: str = Field(foreign_key="incident.id")
-    subscriber_id: int = Field(foreign_key="subscriber.id")
+    subscriber_id: int | None = Field(  # None: it is about the whole incident
+        default=None, foreign_key="subscriber.id"
+    )
     cause: str = Field(max_length=24)
     level: int  # position on the ladder
     step: str = Field(max_length=80)  # the step's name, for people
     state: str = Field(max_length=16)
     targets: list[str] = Field(default_factory=list, sa_type=JSON)
-    raised_at: datetime = instant()
+    raised_at: datetime = instant()  # the last time
+    raised_times: int = Field(default=1, sa_column_kwargs={"server_default": "1"})
     told_at: datetime | None = instant(nullable=True)
+    acknowledged_at: datetime | None = instant(nullable=True)  # the last time
+    acknowledged_by: str | None = Field(default=None, max_length=120)
+    ended_at: datetime | None = instant(nullable=True)
+
+
+class Alarm(SQLModel, table=True):
+    """
+    One alarm to one channel beside mail (I4).
+
+    A channel is known by the hash of its address: the address itself is a secret.
+    """
+
+    __tablename__ = "alarm"
+    __table_args__ = (
+        UniqueConstraint("incident_id", "number", "channel"),
+        CheckConstraint(
+            "state IN ('planned', 'sending', 'sent', 'failed', 'superseded')",
+            name="state",
+        ),
+        Index("ix_alarm_state_due_at", "state", "due_at"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    incident_id: str = Field(foreign_key="incident.id")
+    number: int  # of the incident, from 1
+    channel: str = Field(max_length=16)
+    state: str = Field(max_length=16)
+    planned_at: datetime = instant()
+    due_at: datetime = instant()  # when to try (again)
+    attempts: int = 0
+    possibly_repeated: int = 0  # tries whose end nobody saw, made again
+    lease_owner: str | None = Field(default=None, max_length=64)
+    lease_until: datetime | None = instant(nullable=True)
     ended_at: datetime | None = instant(nullable=True)

@@ -15,6 +15,11 @@ class Subscriber(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("incident_id", "key"),
         Index("ix_subscriber_incident_id_look_at", "incident_id", "look_at"),
+        Index(
+            "ix_subscriber_incident_id_ladder_position",
+            "incident_id",
+            "ladder_position",
+        ),
     )
 
     id: int | None = Field(default=None, primary_key=True)
@@ -27,6 +32,7 @@ class Subscriber(SQLModel, table=True):
     ladder_position: int = 0  # steps of the ladder that were taken
     look_at: datetime | None = instant(nullable=True)  # when policy looks again
     acknowledged_at: datetime | None = instant(nullable=True)
+    csr_refused_at: datetime | None = instant(nullable=True)  # no good one since
 
 
 class SubscriberDomain(SQLModel, table=True):

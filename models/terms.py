@@ -11,6 +11,8 @@ NoticeId = NewType("NoticeId", int)
 ReplyId = NewType("ReplyId", int)
 ReplacementId = NewType("ReplacementId", int)
 MailReplyId = NewType("MailReplyId", int)
+EscalationId = NewType("EscalationId", int)
+AlarmId = NewType("AlarmId", int)
 
 
 class Circumstance(StrEnum):
@@ -131,20 +133,61 @@ class NoticeState(StrEnum):
 
 
 class EscalationCause(StrEnum):
-    """Why a person has to look at a subscriber."""
+    """Why a person has to look at a subscriber; the last two: at the incident."""
 
     CSR_MISSING = "csr-missing"
     NOT_ACKNOWLEDGED = "not-acknowledged"
     UNREACHABLE = "unreachable"  # no contact is left to whom mail gets through
+    NOT_DELIVERED = "not-delivered"  # the relay took nothing to any of its contacts yet
+    CSR_REFUSED = "csr-refused"  # one came in that cannot be used, no good one since
+    NOT_INSTALLED = "not-installed"  # a replacement is issued; nobody reports its use
+    NOT_REPLACED = "not-replaced"  # neither replaced nor given up, for whatever reason
+    FORECAST_LATE = "forecast-late"  # not all will be published by the deadline
+    STEP_MISSED = "step-missed"  # something due was not done: the engine needs a person
 
 
 class EscalationState(StrEnum):
     """Where an escalation stands."""
 
     RAISED = "raised"  # on record; the notice that tells somebody is planned
-    TOLD = "told"  # the notice has left
+    TOLD = "told"  # the notice has left, or it stands on the call sheet
+    ACKNOWLEDGED = "acknowledged"  # somebody is on it; it comes back if nothing follows
     RAISED_FURTHER = "raised-further"  # a higher step took over
     ENDED = "ended"  # its cause is gone: answered, or everything revoked
+
+
+LIVE_ESCALATIONS = (
+    EscalationState.RAISED,
+    EscalationState.TOLD,
+    EscalationState.ACKNOWLEDGED,
+)
+"""The cause is there; of these there is one for each cause at most."""
+
+
+class EscalationTarget(StrEnum):
+    """Who is to act on an escalation: roles of the CA's own people, or a list."""
+
+    ACCOUNT_MANAGER = "account-manager"
+    OPERATIONS_MANAGER = "operations-manager"
+    COMPLIANCE_LEAD = "compliance-lead"
+    CALL_SHEET = "call-sheet"  # whoever telephones; nobody gets a mail for it
+
+    @property
+    def role(self) -> ContactRole | None:
+        """Whose mail it is; None: nobody's."""
+        if self is EscalationTarget.CALL_SHEET:
+            return None
+        return ContactRole(self.value)
+
+
+class AlarmState(StrEnum):
+    """What is known of one alarm to one channel beside mail."""
+
+    PLANNED = "planned"  # due, not yet tried; or tried and to be tried again
+    SENDING = "sending"  # the intent is on record: the channel may have it
+    SENT = "sent"  # the channel took it
+    FAILED = "failed"  # refused again and again
+    SUPERSEDED = "superseded"  # nothing was left to tell
 
 
 class ReplyKind(StrEnum):

@@ -15,6 +15,12 @@ from tocsin.errors import Broken, Refused
 SUBSCRIBER = "subscriber"
 """The purpose of the link in a notice to a subscriber."""
 
+ESCALATION = "escalation"
+"""The purpose of the link in a message to the CA's own people."""
+
+NO_SUBSCRIBER = SubscriberId(0)
+"""In the claims of the CA's own people: they act for no subscriber."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkClaims:
@@ -23,7 +29,7 @@ class LinkClaims:
 
     Args:
         incident: The one incident it opens.
-        subscriber: The one subscriber it acts for.
+        subscriber: The one subscriber it acts for; NO_SUBSCRIBER for none.
         contact: The person it was sent to.
         purpose: What it may be used for.
         generation: Must equal the contact's; raised when the contact leaves.

@@ -195,6 +195,29 @@ class Settings(BaseSettings):
         default=None, description="Absent: guard.json in the data directory."
     )
 
+    alarm_urls_file: Path | None = Field(
+        default=None,
+        description="File with Apprise URLs, one a line: what reaches the CA's own "
+        "people beside mail. Absent: mail only.",
+    )
+    watchdog_every_seconds: int = Field(
+        default=60, ge=1, description="How often the watchdog looks, seconds."
+    )
+    watchdog_grace_seconds: int = Field(
+        default=600,
+        ge=0,
+        description="How long after its time a due step may be taken before the "
+        "watchdog speaks, seconds.",
+    )
+    watchdog_heartbeat_file: Path | None = Field(
+        default=None, description="Absent: watchdog.json in the data directory."
+    )
+    watchdog_url_file: Path | None = Field(
+        default=None,
+        description="File with a URL that is fetched while nothing due was missed. "
+        "Absent: none is.",
+    )
+
     @property
     def database(self) -> str:
         """The database's URL, with the default filled in."""
@@ -261,6 +284,18 @@ class Settings(BaseSettings):
     def heartbeat(self) -> Path:
         """The file that the guard touches while all is well."""
         return self.guard_heartbeat_file or self.data_directory / "guard.json"
+
+    @property
+    def watchdog_heartbeat(self) -> Path:
+        """The file that is written while no due step was missed."""
+        return self.watchdog_heartbeat_file or self.data_directory / "watchdog.json"
+
+    @property
+    def watchdog_url(self) -> str | None:
+        """The URL that is fetched while no due step was missed, read from its file."""
+        if self.watchdog_url_file is None:
+            return None
+        return self.watchdog_url_file.read_text("utf-8").strip()
 
     @property
     def grace_within(self) -> timedelta:

@@ -28,7 +28,7 @@ from tocsin.policy.calls import NOBODY_LEFT, CallSheet
 from tocsin.reports.calls import Speaker, sheet_csv, what_to_say
 from tocsin.steps.calls import NewContact, log_call, parse_new_contact
 from tocsin.steps.incoming import MailFiling, file_message
-from tocsin.steps.outreach import plan_outreach
+from tocsin.steps.outreach import Telling, plan_outreach
 from tocsin.store.calls import call_sheet
 from tocsin.store.session import reading, writing
 
@@ -183,7 +183,10 @@ def test_new_contact_is_written_to_in_the_next_run(planned: Planned) -> None:
         new_contact=NewContact(name="Lee", email="lee@clinic.example", phone="5550"),
     )
     plan_outreach(
-        planned.engine, incident=INCIDENT, mail_domain="ca.example", clock=planned.clock
+        planned.engine,
+        incident=INCIDENT,
+        telling=Telling(mail_domain="ca.example"),
+        clock=planned.clock,
     )
 
     (lee,) = [row for row in planned.rows(Contact) if row.name == "Lee"]
@@ -203,7 +206,10 @@ def test_address_that_came_back_is_tried_again_when_the_call_says_that_it_is_goo
         new_contact=NewContact(name="Chan", email=addresses(1)[0], phone=""),
     )
     plan_outreach(
-        planned.engine, incident=INCIDENT, mail_domain="ca.example", clock=planned.clock
+        planned.engine,
+        incident=INCIDENT,
+        telling=Telling(mail_domain="ca.example"),
+        clock=planned.clock,
     )
 
     assert planned.contact_states() == {"active": 3}

@@ -450,7 +450,7 @@ def test_live_escalations_are_listed_from_the_highest_step(engine: Engine) -> No
         two = insert_subscriber(connection, incident, "Harbour School")
         insert_certificates(connection, incident, one, 2)
         insert_escalation(connection, incident, one, level=4, state="raised-further")
-        insert_escalation(connection, incident, one, level=6)
+        insert_escalation(connection, incident, one, cause="csr-refused", level=6)
         insert_escalation(
             connection, incident, one, level=8, state="raised", told_at=None
         )
@@ -531,8 +531,9 @@ def test_the_timetable_says_what_steps_did_and_whom_the_next_concern(
     assert [entry.at for entry in entries] == sorted(entry.at for entry in entries)
     assert (entries[0].at, entries[0].name) == (MADE_AWARE, "The clock starts")
     assert entries[-1].at == DEADLINE
-    assert (entries[-2].name, entries[-2].certificates) == ("Revocation starts", 3)
     by_name = {entry.name: entry for entry in entries}
+    starts = by_name["Revocation starts"]
+    assert (starts.at, starts.certificates) == (REVOCATION, 3)
     first = by_name["First notice"]
     assert (first.notices, first.sent, first.subscribers) == (2, 1, None)
     assert by_name["Reminder to those without CSR"].subscribers == 1

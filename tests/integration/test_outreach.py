@@ -24,7 +24,7 @@ from models.terms import ContactRole, IncidentId, NoticeKind, SubscriberId
 from tocsin.clock import SteppedClock
 from tocsin.policy.ladder import shipped_ladder
 from tocsin.policy.rules import shipped_rule_pack
-from tocsin.steps.outreach import PlannedOutreach, plan_outreach
+from tocsin.steps.outreach import PlannedOutreach, Telling, plan_outreach
 from tocsin.store import audit, outreach
 from tocsin.store.session import reading, writing
 
@@ -53,7 +53,10 @@ def subscriber(engine: Engine) -> SubscriberId:
 
 def plan(engine: Engine, at: datetime) -> PlannedOutreach:
     return plan_outreach(
-        engine, incident=INCIDENT, mail_domain="ca.example", clock=SteppedClock(at)
+        engine,
+        incident=INCIDENT,
+        telling=Telling(mail_domain="ca.example"),
+        clock=SteppedClock(at),
     )
 
 
@@ -97,8 +100,8 @@ def test_unsent_notice_is_superseded_when_a_later_step_came_due(engine: Engine) 
 
     assert set(notices(engine)) == {
         ("first@clinic.example", "initial", 0, "superseded"),
-        ("first@clinic.example", "final", 7, "planned"),
-        ("second@clinic.example", "final", 7, "planned"),
+        ("first@clinic.example", "final", 11, "planned"),
+        ("second@clinic.example", "final", 11, "planned"),
         ("account-manager@ca.example", "escalation", 1, "planned"),
         ("operations-manager@ca.example", "escalation", 1, "planned"),
     }
@@ -121,8 +124,8 @@ def test_higher_escalation_takes_over_when_csrs_stay_missing(engine: Engine) -> 
             .order_by(ESCALATION.c.level)
         ).all()
     assert [tuple(row) for row in states] == [
-        ("csr-missing", 6, "raised-further"),
-        ("csr-missing", 8, "raised"),
+        ("csr-missing", 10, "raised-further"),
+        ("csr-missing", 13, "raised"),
     ]
 
 

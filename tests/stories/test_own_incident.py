@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from factories import LAUNCH, MADE_AWARE
 from fakes.lists import make_certificate, pem
+from fakes.walk import launch_listed
 from sqlalchemy import select
 
 from models.base import table
@@ -20,13 +21,7 @@ from tocsin.clock import SteppedClock
 from tocsin.demo.relay import EmbeddedRelay, looks_like_a_bouncer
 from tocsin.settings import Settings
 from tocsin.steps.advance import Advanced, Collaborators, advance, next_due_at
-from tocsin.steps.collaborators import current_templates, open_collaborators
-from tocsin.steps.launch import (
-    LaunchRequest,
-    draft_incident,
-    launch_incident,
-    read_rulebook,
-)
+from tocsin.steps.collaborators import open_collaborators
 from tocsin.store.reconciliation import verify
 from tocsin.store.session import reading
 
@@ -103,26 +98,11 @@ def story(tmp_path: Path) -> Iterator[Story]:
             bounce_maildir=tmp_path / "mail" / "bounces",
         )
         with open_collaborators(settings, clock=clock, owner="story") as c:
-            incident, _ = draft_incident(
-                c.engine,
-                LaunchRequest(
-                    title="CPS URI",
-                    circumstance=Circumstance.MISISSUED,
-                    made_aware_at=MADE_AWARE,
-                    certificates=[tmp_path / "list.pem"],
-                    directory=tmp_path / "directory.csv",
-                    zone="UTC",
-                ),
-                rulebook=read_rulebook(settings),
-                clock=clock,
-            )
-            launch_incident(
-                c.engine,
-                incident=incident,
-                backend=c.backend,
-                templates=current_templates(settings).sources(),
-                actor="officer",
-                clock=clock,
+            incident = launch_listed(
+                c,
+                settings,
+                circumstance=Circumstance.MISISSUED,
+                made_aware_at=MADE_AWARE,
             )
             yield Story(c, clock, incident)
 
@@ -154,6 +134,8 @@ def test_all_is_published_before_the_deadline_although_nobody_ever_answers(
             ("second@clinic.example", "final", "sent"),
             ("account@ca.example", "escalation", "sent"),
             ("account@ca.example", "escalation", "sent"),
+            ("account@ca.example", "escalation", "sent"),
+            ("operations@ca.example", "escalation", "sent"),
             ("operations@ca.example", "escalation", "sent"),
             ("lead@ca.example", "escalation", "sent"),
         ]

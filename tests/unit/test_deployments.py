@@ -57,7 +57,7 @@ def test_no_deployment_has_a_concurrency_limit_since_a_killed_runner_keeps_its_s
 def test_units_start_modules_that_exist_safely() -> None:
     units = sorted((FOLDER / "systemd").glob("*.service"))
 
-    assert len(units) == 4
+    assert len(units) == 5
     for unit in units:
         parser = configparser.ConfigParser(strict=False, interpolation=None)
         parser.read(unit)

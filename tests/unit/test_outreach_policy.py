@@ -1,5 +1,6 @@
 """Who is written to and who is told, for one subscriber at one instant."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from factories import DEADLINE, HOUR, LAUNCH, REVOCATION
@@ -8,9 +9,10 @@ from hypothesis import strategies as st
 
 from models.terms import (
     ContactId,
-    ContactRole,
     ContactState,
     EscalationCause,
+    EscalationState,
+    EscalationTarget,
     NoticeKind,
     SubscriberId,
 )
@@ -76,6 +78,7 @@ def a_contact(
     state: ContactState = ContactState.ACTIVE,
     named: bool = False,
     notices: tuple[tuple[NoticeKind, int], ...] = (),
+    reached: bool | None = None,
     came_back: bool = False,
 ) -> ContactFacts:
     return ContactFacts(
@@ -85,6 +88,24 @@ def a_contact(
         named_by_reply=named,
         notices=frozenset(NoticeFacts(kind=k, sequence=s) for k, s in notices),
         came_back=came_back,
+        was_reached=bool(notices) if reached is None else reached,
+    )
+
+
+def known(
+    cause: EscalationCause,
+    level: int,
+    *,
+    state: EscalationState = EscalationState.TOLD,
+    raised_at: datetime = LAUNCH,
+    acknowledged_at: datetime | None = None,
+) -> EscalationFacts:
+    return EscalationFacts(
+        cause=cause,
+        level=level,
+        state=state,
+        raised_at=raised_at,
+        acknowledged_at=acknowledged_at,
     )
 
 
@@ -96,14 +117,19 @@ def a_subscriber(
     missing: int = 3,
     revoked: int = 0,
     escalations: tuple[EscalationFacts, ...] = (),
+    answered_at: datetime | None = None,
+    refused: bool = False,
 ) -> SubscriberFacts:
     return SubscriberFacts(
         subscriber=SubscriberId(1),
         position=position,
         has_acknowledged=acknowledged,
+        last_answer_at=answered_at,
         unsettled_certificates=certificates + revoked,
         open_certificates=certificates,
         missing_csrs=missing,
+        uninstalled_certificates=0,
+        has_refused_csr=refused,
         contacts=contacts,
         escalations=escalations,
     )
@@ -168,10 +194,10 @@ def test_first_notice_is_sent_even_when_everything_was_revoked_before_it() -> No
 
 def test_account_manager_is_told_once_when_no_contact_is_left() -> None:
     gone = a_contact(1, state=ContactState.UNREACHABLE, notices=TOLD)
-    known = EscalationFacts(cause=EscalationCause.UNREACHABLE, level=0)
+    live = known(EscalationCause.UNREACHABLE, 0)
 
     first = decide(a_subscriber(gone, position=1), LAUNCH + HOUR)
-    again = decide(a_subscriber(gone, position=1, escalations=(known,)), LAUNCH + HOUR)
+    again = decide(a_subscriber(gone, position=1, escalations=(live,)), LAUNCH + HOUR)
 
     assert [e for e in first if isinstance(e, RaiseEscalation)] == [
         RaiseEscalation(
@@ -179,7 +205,7 @@ def test_account_manager_is_told_once_when_no_contact_is_left() -> None:
             cause=EscalationCause.UNREACHABLE,
             level=0,
             step="Nobody can be reached by mail",
-            targets=(ContactRole.ACCOUNT_MANAGER,),
+            targets=(EscalationTarget.ACCOUNT_MANAGER,),
         )
     ]
     assert not any(isinstance(e, RaiseEscalation) for e in again)
@@ -224,13 +250,13 @@ def test_final_notice_is_the_first_when_a_contact_appears_after_it() -> None:
 
 
 def test_nothing_is_sent_when_every_certificate_is_replaced() -> None:
-    known = EscalationFacts(cause=EscalationCause.CSR_MISSING, level=4)
+    live = known(EscalationCause.CSR_MISSING, 4)
     subscriber = a_subscriber(
         a_contact(1, notices=TOLD),
         position=4,
         certificates=0,
         missing=0,
-        escalations=(known,),
+        escalations=(live,),
     )
 
     effects = decide(subscriber, REVOCATION - 12 * HOUR)
@@ -242,13 +268,13 @@ def test_nothing_is_sent_when_every_certificate_is_replaced() -> None:
 
 
 def test_escalation_on_missing_csrs_ends_when_the_last_csr_is_in() -> None:
-    known = EscalationFacts(cause=EscalationCause.CSR_MISSING, level=4)
+    live = known(EscalationCause.CSR_MISSING, 4)
     subscriber = a_subscriber(
         a_contact(1, notices=TOLD),
         position=4,
         missing=0,
         acknowledged=True,
-        escalations=(known,),
+        escalations=(live,),
     )
 
     effects = decide(subscriber, LAUNCH + 50 * HOUR)
@@ -377,7 +403,7 @@ def test_position_never_goes_back_and_the_next_look_lies_ahead(
 
 def _carried_out(subscriber: SubscriberFacts, effects: list[Effect]) -> SubscriberFacts:
     planned: dict[int, set[NoticeFacts]] = {}
-    escalations = set(subscriber.escalations)
+    escalations = {known.cause: known for known in subscriber.escalations}
     position = subscriber.position
     for effect in effects:
         match effect:
@@ -386,29 +412,23 @@ def _carried_out(subscriber: SubscriberFacts, effects: list[Effect]) -> Subscrib
                     NoticeFacts(kind=effect.kind, sequence=effect.sequence)
                 )
             case RaiseEscalation():
-                escalations.add(EscalationFacts(cause=effect.cause, level=effect.level))
+                escalations[effect.cause] = known(effect.cause, effect.level)
             case EndEscalation():
-                escalations = {e for e in escalations if e.cause != effect.cause}
+                del escalations[effect.cause]
             case MoveOn():
                 position = effect.position
-    return SubscriberFacts(
-        subscriber=subscriber.subscriber,
+    return replace(
+        subscriber,
         position=position,
-        has_acknowledged=subscriber.has_acknowledged,
-        unsettled_certificates=subscriber.unsettled_certificates,
-        open_certificates=subscriber.open_certificates,
-        missing_csrs=subscriber.missing_csrs,
         contacts=tuple(
-            ContactFacts(
-                contact=c.contact,
-                rank=c.rank,
-                state=c.state,
-                named_by_reply=c.named_by_reply,
+            replace(
+                c,
                 notices=c.notices | planned.get(c.contact, set()),
+                was_reached=c.was_reached or c.contact in planned,
             )
             for c in subscriber.contacts
         ),
-        escalations=tuple(escalations),
+        escalations=tuple(escalations.values()),
     )
 
 
@@ -416,7 +436,7 @@ def test_shipped_five_day_ladder_takes_every_step_when_nobody_ever_answers() -> 
     ladder = shipped_ladder(timedelta(days=5))
     subscriber = a_subscriber(a_contact(1), a_contact(2))
     sent: list[tuple[int, str, int]] = []
-    told: list[ContactRole] = []
+    told: list[EscalationTarget] = []
     now: datetime | None = LAUNCH
 
     while now is not None and now < REVOCATION:
@@ -436,7 +456,11 @@ def test_shipped_five_day_ladder_takes_every_step_when_nobody_ever_answers() -> 
         "initial", "reminder", "reminder", "reminder", "final", "final",
     ]  # fmt: skip
     assert told == [
-        ContactRole.ACCOUNT_MANAGER,
-        ContactRole.OPERATIONS_MANAGER,
-        ContactRole.COMPLIANCE_LEAD,
+        EscalationTarget.ACCOUNT_MANAGER,
+        EscalationTarget.ACCOUNT_MANAGER,
+        EscalationTarget.CALL_SHEET,
+        EscalationTarget.OPERATIONS_MANAGER,
+        EscalationTarget.OPERATIONS_MANAGER,  # a day later: still no CSR
+        EscalationTarget.CALL_SHEET,
+        EscalationTarget.COMPLIANCE_LEAD,
     ]

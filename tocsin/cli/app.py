@@ -11,7 +11,9 @@ from tocsin.cli import (
     backend,
     ca,
     call,
+    escalation,
     incident,
+    ladder,
     mail,
     notice,
     reply,
@@ -22,6 +24,7 @@ from tocsin.cli.acme_front import acme_front
 from tocsin.cli.doctor import doctor
 from tocsin.cli.guard import guard
 from tocsin.cli.up import up
+from tocsin.cli.watchdog import watchdog
 from tocsin.errors import TocsinError
 from tocsin.log import configure_logging
 
@@ -35,6 +38,8 @@ app = typer.Typer(
 )
 app.add_typer(incident.app, name="incident")
 app.add_typer(notice.app, name="notice")
+app.add_typer(escalation.app, name="escalation")
+app.add_typer(ladder.app, name="ladder")
 app.add_typer(report.audit_app, name="audit")
 app.add_typer(templates.app, name="templates")
 app.add_typer(mail.app, name="mail")
@@ -46,6 +51,7 @@ app.command("up")(up)
 app.command("doctor")(doctor)
 app.command("guard")(guard)
 app.command("acme-front")(acme_front)
+app.command("watchdog")(watchdog)
 # The replay stands above the command line; it registers itself, as a plug-in would.
 for plugin in entry_points(group="tocsin.commands"):
     app.command(plugin.name)(plugin.load())

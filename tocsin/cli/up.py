@@ -112,6 +112,7 @@ def services_of(settings: Settings) -> list[Service]:
         ),
         # While revocations are overdue it withholds its heartbeat, and is at work.
         service("guard", "tocsin.guard", is_healthy=lambda: True),
+        service("watchdog", "tocsin.watchdog", is_healthy=lambda: True),
         service(
             RUNNER,
             "flows.serve",

@@ -144,7 +144,7 @@ def _missing(
             yield f"the first line of {EVENT} is empty"
     yield from _misplaced("body.txt", rendered.text, needed)
     yield from _misplaced("body.html", page.text, needed)
-    if isinstance(context, NoticeContext) and context.link not in page.links:
+    if context.link not in page.links:
         yield "nothing in body.html leads to the link"
 
 

@@ -122,6 +122,7 @@ class EscalationContext:
         revocation: When revocation starts.
         deadline: By when it is published.
         incident: Its key, by which the dashboards are found.
+        link: Where the reader sees whom to call, and says that they are on it.
 
     """
 
@@ -134,6 +135,7 @@ class EscalationContext:
     revocation: Instant
     deadline: Instant
     incident: str
+    link: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

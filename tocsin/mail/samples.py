@@ -97,4 +97,5 @@ def _to_staff(total: int, language: Language) -> EscalationContext:
         revocation=language.instant(_AT, _ZONE),
         deadline=language.instant(_AT + timedelta(hours=6), _ZONE),
         incident="20260302-a1b2c3",
+        link="https://certificates.ca.example/e/eyJpbmNpZGVudCI6MX0.c2lnbmF0dXJl",
     )

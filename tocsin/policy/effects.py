@@ -5,8 +5,8 @@ from datetime import datetime
 
 from models.terms import (
     ContactId,
-    ContactRole,
     EscalationCause,
+    EscalationTarget,
     NoticeKind,
     SubscriberId,
 )
@@ -23,20 +23,30 @@ class SendNotice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RaiseEscalation:
-    """Tell the CA's own people that a subscriber needs a person."""
+    """
+    Tell the CA's own people that somebody is needed, or tell them again.
 
-    subscriber: SubscriberId
+    Args:
+        subscriber: For whom; None: for the whole incident.
+        cause: Why. It takes over from whatever is live of the same cause.
+        level: The ladder's step; 0: none.
+        step: Its name, for people.
+        targets: Who is to act.
+
+    """
+
+    subscriber: SubscriberId | None
     cause: EscalationCause
     level: int
     step: str
-    targets: tuple[ContactRole, ...]
+    targets: tuple[EscalationTarget, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndEscalation:
     """The cause is gone."""
 
-    subscriber: SubscriberId
+    subscriber: SubscriberId | None
     cause: EscalationCause
 
 

@@ -7,6 +7,7 @@ from models.terms import (
     ContactId,
     ContactState,
     EscalationCause,
+    EscalationState,
     NoticeKind,
     SubscriberId,
 )
@@ -41,6 +42,7 @@ class ContactFacts:
         named_by_reply: The subscriber named them during the incident.
         notices: What was planned for them so far, but for answers to their mail.
         came_back: Nothing that was sent to them got through, and nothing is on its way.
+        was_reached: The relay took one of them, and it did not come back.
 
     """
 
@@ -49,6 +51,7 @@ class ContactFacts:
     state: ContactState
     named_by_reply: bool
     notices: frozenset[NoticeFacts]
+    was_reached: bool
     came_back: bool = False
 
     @property
@@ -64,10 +67,23 @@ class ContactFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EscalationFacts:
-    """An escalation that has not ended."""
+    """
+    An escalation that has not ended; there is one for each cause.
+
+    Args:
+        cause: Why.
+        level: The step that raised it, by its place in the ladder; 0: none did.
+        state: One of the live ones.
+        raised_at: When it was last raised, UTC.
+        acknowledged_at: When somebody last said that they are on it, UTC.
+
+    """
 
     cause: EscalationCause
     level: int
+    state: EscalationState
+    raised_at: datetime
+    acknowledged_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +95,13 @@ class SubscriberFacts:
         subscriber: Its key.
         position: Steps of the timetable that were taken.
         has_acknowledged: Somebody there has answered in any way.
+        last_answer_at: When they last did, UTC; None: never.
         unsettled_certificates: Neither replaced nor given up, revoked or not.
         open_certificates: Of those, how many are not revoked yet.
         missing_csrs: Of those, how many still lack a CSR.
+        uninstalled_certificates: Of those, how many have a replacement that nobody has
+            reported to be in use.
+        has_refused_csr: A CSR came in that cannot be used, and no good one since.
         contacts: All of them, in any order.
         escalations: Those that have not ended.
 
@@ -90,8 +110,23 @@ class SubscriberFacts:
     subscriber: SubscriberId
     position: int
     has_acknowledged: bool
+    last_answer_at: datetime | None
     unsettled_certificates: int
     open_certificates: int
     missing_csrs: int
+    uninstalled_certificates: int
+    has_refused_csr: bool
     contacts: tuple[ContactFacts, ...]
     escalations: tuple[EscalationFacts, ...]
+
+    @property
+    def can_be_reached(self) -> bool:
+        """Whether there is anybody left to write to."""
+        return any(one.is_active and not one.came_back for one in self.contacts)
+
+    @property
+    def is_undelivered(self) -> bool:
+        """There is somebody to write to, and nothing has got through to anybody."""
+        return self.can_be_reached and not any(
+            contact.is_active and contact.was_reached for contact in self.contacts
+        )

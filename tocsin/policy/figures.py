@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from models.terms import (
+    LIVE_ESCALATIONS,
     CertificateId,
     Circumstance,
     ContactState,
@@ -170,10 +171,7 @@ class IncidentFigures:
     @property
     def live_escalations(self) -> int:
         """Escalations that somebody still has to act on."""
-        return (
-            self.escalations[EscalationState.RAISED]
-            + self.escalations[EscalationState.TOLD]
-        )
+        return sum(self.escalations[state] for state in LIVE_ESCALATIONS)
 
 
 def check_figures(figures: IncidentFigures) -> IncidentFigures:

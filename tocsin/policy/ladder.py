@@ -2,179 +2,135 @@
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from importlib import resources
-from typing import Any
+from typing import Any, TypeVar
 
-from models.terms import ContactRole, NoticeKind
+from models.terms import EscalationTarget, NoticeKind
 from tocsin.errors import BadInput
-from tocsin.policy.facts import IncidentFacts
+from tocsin.policy.rungs import (
+    SEQUENCES,
+    Condition,
+    DueStep,
+    Ladder,
+    Step,
+    Target,
+    subscriber_timetable,
+    timetable,
+)
+
+__all__ = [
+    "CheckedLadder",
+    "Condition",
+    "DueStep",
+    "Ladder",
+    "Step",
+    "Target",
+    "check_ladder",
+    "new_ladder",
+    "parse_ladder",
+    "shipped_ladder",
+    "subscriber_timetable",
+    "timetable",
+]
+
+_Word = TypeVar("_Word", bound=StrEnum)
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-_INSTANTS = ("after_launch", "before_revocation", "share")
+_INSTANTS = ("after_launch", "before_revocation", "before_deadline", "share")
+_FIELDS = {"name", "when", "tell", "notice", "repeat_every", *_INSTANTS}
+_TOP = {"name", "unreachable", "missed", "acknowledged_for", "step"}
 _DAY = timedelta(days=1)
-
-
-class Condition(StrEnum):
-    """Whom a step concerns."""
-
-    ALWAYS = "always"
-    OPEN = "open"  # a certificate is neither revoked nor replaced nor given up
-    CSR_MISSING = "csr-missing"
-    NOT_ACKNOWLEDGED = "not-acknowledged"
-
-
-class Target(StrEnum):
-    """Whom a step tells."""
-
-    NEXT_CONTACT = "next-contact"  # the first by rank who was not told yet
-    TOLD_CONTACTS = "told-contacts"
-    ALL_CONTACTS = "all-contacts"
-    ACCOUNT_MANAGER = "account-manager"
-    OPERATIONS_MANAGER = "operations-manager"
-    COMPLIANCE_LEAD = "compliance-lead"
-
-    @property
-    def role(self) -> ContactRole | None:
-        """The CA's own role it names; None for a subscriber's contacts."""
-        match self:
-            case Target.NEXT_CONTACT | Target.TOLD_CONTACTS | Target.ALL_CONTACTS:
-                return None
-            case Target.ACCOUNT_MANAGER:
-                return ContactRole.ACCOUNT_MANAGER
-            case Target.OPERATIONS_MANAGER:
-                return ContactRole.OPERATIONS_MANAGER
-            case Target.COMPLIANCE_LEAD:
-                return ContactRole.COMPLIANCE_LEAD
+_SHORTEST_REPEAT = timedelta(minutes=15)
+_LONGEST_NAME = 80
+_ACKNOWLEDGED_FOR = timedelta(hours=4)
+_MISSED = (EscalationTarget.COMPLIANCE_LEAD, EscalationTarget.OPERATIONS_MANAGER)
+_LAUNCH = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class CheckedLadder:
     """
-    One rung.
+    What became of a text.
 
     Args:
-        level: Its place in the file, from 1; part of the key of what it sends.
-        name: What managers read.
-        after_launch: Its instant counts from the launch; or
-        before_revocation: back from the start of revocation; or
-        share: as a share, 0 to 1, of the time between the two.
-        when: Whom it concerns.
-        tell: Whom it tells.
-        notice: What a contact gets; None where it tells staff only.
+        ladder: None where it cannot be used.
+        problems: Why it cannot be used; each names file, step and field.
+        oddities: What an incident under way would live with, and no new one should.
 
     """
 
-    level: int
-    name: str
-    after_launch: timedelta | None
-    before_revocation: timedelta | None
-    share: float | None
-    when: Condition
-    tell: frozenset[Target]
-    notice: NoticeKind | None
-
-    def due_at(self, incident: IncidentFacts) -> datetime:
-        """Return its instant, never before the launch."""
-        start, end = incident.launched_at, incident.revocation_starts_at
-        if self.after_launch is not None:
-            instant = start + self.after_launch
-        elif self.before_revocation is not None:
-            instant = end - self.before_revocation
-        else:
-            instant = start + (end - start) * (self.share or 0.0)
-        return max(start, instant)
-
-    @property
-    def roles(self) -> tuple[ContactRole, ...]:
-        """The CA's own roles it tells."""
-        return tuple(sorted(target.role for target in self.tell if target.role))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ladder:
-    """
-    The steps in the order of the file, and the text they were read from.
-
-    Args:
-        name: For people.
-        steps: At least one.
-        unreachable: Whom to tell at once when no contact is left.
-        text: To freeze (I7).
-
-    """
-
-    name: str
-    steps: tuple[Step, ...]
-    unreachable: tuple[ContactRole, ...]
-    text: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DueStep:
-    """A step and its instant in one incident, UTC."""
-
-    due_at: datetime
-    step: Step
-
-
-def timetable(ladder: Ladder, incident: IncidentFacts) -> tuple[DueStep, ...]:
-    """
-    Order the steps by their instants in this incident.
-
-    A step that would fall on or after the start of revocation has lost its moment,
-    unless it belongs to the launch itself.
-    """
-    steps = (DueStep(due_at=step.due_at(incident), step=step) for step in ladder.steps)
-    return tuple(
-        sorted(
-            (
-                due
-                for due in steps
-                if due.due_at < incident.revocation_starts_at
-                or due.step.after_launch == timedelta(0)
-            ),
-            key=lambda due: (due.due_at, due.step.level),
-        )
-    )
+    ladder: Ladder | None
+    problems: tuple[BadInput, ...]
+    oddities: tuple[BadInput, ...]
 
 
 def parse_ladder(text: str, *, file: str | None = None) -> Ladder:
     """
-    Read a ladder from TOML.
+    Read a ladder from TOML, as it was frozen.
 
     Raises:
         BadInput: Names the file, the step and the field.
 
     """
+    checked = check_ladder(text, file=file)
+    if checked.ladder is None:
+        raise checked.problems[0]
+    return checked.ladder
+
+
+def new_ladder(text: str, *, file: str | None = None) -> Ladder:
+    """
+    Read a ladder that no incident was launched with yet: oddities are refused, too.
+
+    Raises:
+        BadInput: Names the file, the step and the field.
+
+    """
+    checked = check_ladder(text, file=file)
+    for problem in (*checked.problems, *checked.oddities):
+        raise problem
+    return parse_ladder(text, file=file)
+
+
+def check_ladder(text: str, *, file: str | None = None) -> CheckedLadder:
+    """Read a ladder and say everything that is wrong with it, not only the first."""
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"not TOML: {error}", file=file) from error
+        problem = BadInput(f"not TOML: {error}", file=file)
+        return CheckedLadder(ladder=None, problems=(problem,), oddities=())
+    top = _Top(data, file)
     entries = data.get("step")
     if not isinstance(entries, list) or not entries:
-        raise BadInput("a ladder needs at least one [[step]]", file=file)
-    steps = tuple(
-        _parse_step(entry, level=level, file=file)
+        top.wrong("a ladder needs at least one [[step]]")
+        entries = []
+    read = [
+        _Entry(entry if isinstance(entry, dict) else {}, file, level)
         for level, entry in enumerate(entries, start=1)
-    )
-    if not any(
-        step.after_launch == timedelta(0) and step.when is Condition.ALWAYS
-        for step in steps
-    ):
-        raise BadInput(
-            'one step must tell everybody at once: after_launch = "0h", '
-            'when = "always"',
-            file=file,
-        )
-    return Ladder(
+    ]
+    steps = tuple(entry.step() for entry in read)
+    ladder = Ladder(
         name=str(data.get("name", "Ladder")),
         steps=steps,
-        unreachable=_roles(data.get("unreachable", []), file=file),
+        unreachable=top.words("unreachable", EscalationTarget, default=()),
+        missed=top.words("missed", EscalationTarget, default=_MISSED),
+        acknowledged_for=top.duration("acknowledged_for") or _ACKNOWLEDGED_FOR,
         text=text,
+    )
+    problems = [problem for entry in read for problem in entry.problems]
+    if steps and not problems and not any(_tells_everybody(step) for step in steps):
+        top.wrong(
+            'one step must tell everybody at once: after_launch = "0h", when = "always"'
+        )
+    problems += top.problems
+    return CheckedLadder(
+        ladder=None if problems else ladder,
+        problems=tuple(problems),
+        oddities=() if problems else tuple(_oddities(ladder, data, file)),
     )
 
 
@@ -185,92 +141,177 @@ def shipped_ladder(within: timedelta) -> Ladder:
     return parse_ladder(source.read_text("utf-8"), file=name)
 
 
-class _Entry:
-    """One [[step]] table, and errors that name it."""
+def _tells_everybody(step: Step) -> bool:
+    return step.after_launch == _LAUNCH and step.when is Condition.ALWAYS
 
-    def __init__(self, data: Mapping[str, Any], level: int, file: str | None) -> None:
-        self.data, self.level, self.file = data, level, file
 
-    def bad(self, message: str, field: str) -> BadInput:
-        return BadInput(message, file=self.file, field=f"step {self.level}, {field}")
+def _oddities(
+    ladder: Ladder, data: Mapping[str, Any], file: str | None
+) -> Iterator[BadInput]:
+    """Yield what works, and does something else than its author can have meant."""
+    for field in sorted(data.keys() - _TOP):
+        yield BadInput(
+            f"unknown; one of: {', '.join(sorted(_TOP))}", file=file, field=field
+        )
+    if len(ladder.steps) >= SEQUENCES:
+        yield BadInput(f"more than {SEQUENCES - 1} steps", file=file, field="step")
+    names: dict[str, int] = {}
+    for step in ladder.steps:
+        where = f"step {step.level}"
+        if (first := names.setdefault(step.name, step.level)) != step.level:
+            yield BadInput(
+                f"the name of step {first}, too: a timetable could not tell them apart",
+                file=file,
+                field=f"{where}, name",
+            )
+        if len(step.name) > _LONGEST_NAME:
+            yield BadInput(
+                f"longer than {_LONGEST_NAME} characters",
+                file=file,
+                field=f"{where}, name",
+            )
+        if step.targets and step.when is Condition.ALWAYS:
+            yield BadInput(
+                'nobody of the CA is told of everybody: give "open" or a condition',
+                file=file,
+                field=f"{where}, when",
+            )
+    if not any(step.targets for step in ladder.steps):
+        yield BadInput(
+            "no step tells anybody of the CA: nobody would hear of those who never "
+            "answer",
+            file=file,
+            field="tell",
+        )
 
-    def name(self) -> str:
-        name = str(self.data.get("name", "")).strip()
-        if not name:
-            raise self.bad("every step has a name that managers read", "name")
-        return name
 
-    def share(self) -> float | None:
-        share = self.data.get("share")
-        if share is None:
-            return None
-        if not isinstance(share, int | float) or not 0 <= share <= 1:
-            raise self.bad("a share is a number from 0 to 1", "share")
-        return float(share)
+class _Table:
+    """One TOML table, and what is wrong with it."""
+
+    def __init__(self, data: Mapping[str, Any], file: str | None) -> None:
+        self.data, self.file = data, file
+        self.problems: list[BadInput] = []
+
+    def where(self, field: str) -> str:
+        return field
+
+    def wrong(self, message: str, field: str | None = None) -> None:
+        self.problems.append(
+            BadInput(message, file=self.file, field=field and self.where(field))
+        )
 
     def duration(self, field: str) -> timedelta | None:
         value = self.data.get(field)
         if value is None:
             return None
-        parts = re.fullmatch(r"(\d+)([mhd])", str(value).strip())
+        parts = re.fullmatch(r"(\d{1,6})([mhd])", str(value).strip())
         if parts is None:
-            raise self.bad('a duration such as "90m", "8h" or "2d"', field)
+            self.wrong('a duration such as "90m", "8h" or "2d"', field)
+            return None
         return timedelta(**{_UNITS[parts[2]]: int(parts[1])})
 
-    def when(self) -> Condition:
+    def words(
+        self, field: str, of: type[_Word], *, default: tuple[_Word, ...]
+    ) -> tuple[_Word, ...]:
+        names = self.data.get(field)
+        if names is None:
+            return default
+        known = {word.value: word for word in of}
+        if not isinstance(names, list) or not known.keys() >= {*map(str, names)}:
+            self.wrong(f"a list of: {', '.join(known)}", field)
+            return default
+        return tuple(known[str(name)] for name in names)
+
+
+class _Top(_Table):
+    """What stands above the steps."""
+
+
+class _Entry(_Table):
+    """One [[step]] table."""
+
+    def __init__(self, data: Mapping[str, Any], file: str | None, level: int) -> None:
+        super().__init__(data, file)
+        self.level = level
+
+    def where(self, field: str) -> str:
+        return f"step {self.level}, {field}"
+
+    def step(self) -> Step:
+        """Read the step; what cannot be read is a problem, and a stand-in here."""
+        for field in sorted(self.data.keys() - _FIELDS):
+            self.wrong(f"unknown; one of: {', '.join(sorted(_FIELDS))}", field)
+        if sum(field in self.data for field in _INSTANTS) != 1:
+            self.wrong(f"give exactly one of {', '.join(_INSTANTS)}", "instant")
+        step = Step(
+            level=self.level,
+            name=self._name(),
+            after_launch=self.duration("after_launch"),
+            before_revocation=self.duration("before_revocation"),
+            before_deadline=self.duration("before_deadline"),
+            share=self._share(),
+            when=self._when(),
+            tell=frozenset(self.words("tell", Target, default=())),
+            notice=self._notice(),
+            repeat_every=self.duration("repeat_every"),
+        )
+        if not self.problems:
+            self._agree(step)
+        return step
+
+    def _agree(self, step: Step) -> None:
+        """Say what is wrong with the fields together."""
+        if not step.tell:
+            self.wrong("a step that tells nobody does nothing", "tell")
+        tells_contacts = any(target.staff is None for target in step.tell)
+        if tells_contacts != (step.notice is not None):
+            self.wrong("contacts need a notice, and only contacts get one", "notice")
+        if step.when is Condition.FORECAST_LATE and (
+            tells_contacts or Target.CALL_SHEET in step.tell
+        ):
+            self.wrong(
+                "the forecast is about the incident: it tells the CA's own people only",
+                "tell",
+            )
+        if step.repeat_every is not None:
+            if step.repeat_every < _SHORTEST_REPEAT:
+                self.wrong(
+                    "15m at least: people have to act in between", "repeat_every"
+                )
+            if step.when is Condition.ALWAYS:
+                self.wrong(
+                    "nothing would end it: give a condition that an answer ends",
+                    "repeat_every",
+                )
+
+    def _name(self) -> str:
+        name = str(self.data.get("name", "")).strip()
+        if not name:
+            self.wrong("every step has a name that managers read", "name")
+        return name
+
+    def _share(self) -> float | None:
+        share = self.data.get("share")
+        if share is None:
+            return None
+        is_number = isinstance(share, int | float) and not isinstance(share, bool)
+        if not is_number or not 0 <= share <= 1:
+            self.wrong("a share is a number from 0 to 1", "share")
+            return None
+        return float(share)
+
+    def _when(self) -> Condition:
         try:
             return Condition(self.data.get("when", ""))
         except ValueError:
-            raise self.bad(f"one of: {', '.join(Condition)}", "when") from None
+            self.wrong(f"one of: {', '.join(Condition)}", "when")
+            return Condition.ALWAYS
 
-    def tell(self) -> frozenset[Target]:
-        try:
-            targets = frozenset(Target(name) for name in self.data.get("tell", []))
-        except (TypeError, ValueError):
-            raise self.bad(f"a list of: {', '.join(Target)}", "tell") from None
-        if not targets:
-            raise self.bad("a step that tells nobody does nothing", "tell")
-        return targets
-
-    def notice(self) -> NoticeKind | None:
-        kinds = [kind for kind in NoticeKind if kind is not NoticeKind.ESCALATION]
+    def _notice(self) -> NoticeKind | None:
         notice = self.data.get("notice")
-        if notice is not None and notice not in kinds:
-            raise self.bad(f"one of: {', '.join(kinds)}", "notice")
-        return None if notice is None else NoticeKind(notice)
-
-
-def _parse_step(data: Mapping[str, Any], *, level: int, file: str | None) -> Step:
-    entry = _Entry(data, level, file)
-    known = {"name", "when", "tell", "notice", *_INSTANTS}
-    for field in data.keys() - known:
-        raise entry.bad(f"unknown; one of: {', '.join(sorted(known))}", field)
-    if sum(field in data for field in _INSTANTS) != 1:
-        raise entry.bad(f"give exactly one of {', '.join(_INSTANTS)}", "instant")
-    step = Step(
-        level=level,
-        name=entry.name(),
-        after_launch=entry.duration("after_launch"),
-        before_revocation=entry.duration("before_revocation"),
-        share=entry.share(),
-        when=entry.when(),
-        tell=entry.tell(),
-        notice=entry.notice(),
-    )
-    tells_contacts = any(target.role is None for target in step.tell)
-    if tells_contacts != (step.notice is not None):
-        raise entry.bad("contacts need a notice, and only contacts get one", "notice")
-    return step
-
-
-def _roles(names: Sequence[str], *, file: str | None) -> tuple[ContactRole, ...]:
-    roles = {role.value: role for role in ContactRole}
-    del roles[ContactRole.SUBSCRIBER.value]
-    for name in names:
-        if name not in roles:
-            raise BadInput(
-                f"unknown role {name!r}; one of: {', '.join(roles)}",
-                file=file,
-                field="unreachable",
-            )
-    return tuple(roles[name] for name in names)
+        if notice is None:
+            return None
+        if notice not in (NoticeKind.INITIAL, NoticeKind.REMINDER, NoticeKind.FINAL):
+            self.wrong("one of: initial, reminder, final", "notice")
+            return None
+        return NoticeKind(notice)

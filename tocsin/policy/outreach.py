@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from models.terms import ContactId, ContactRole, EscalationCause, NoticeKind
-from tocsin.policy.effects import (
-    Effect,
-    EndEscalation,
-    MoveOn,
-    RaiseEscalation,
-    SendNotice,
+from models.terms import ContactId, EscalationCause, NoticeKind
+from tocsin.policy.effects import Effect, MoveOn, RaiseEscalation, SendNotice
+from tocsin.policy.escalations import (
+    comes_back_at,
+    due_escalations,
+    ended_escalations,
+    lasts,
 )
 from tocsin.policy.facts import (
     ContactFacts,
@@ -17,7 +17,14 @@ from tocsin.policy.facts import (
     NoticeFacts,
     SubscriberFacts,
 )
-from tocsin.policy.ladder import Condition, DueStep, Ladder, Step, Target, timetable
+from tocsin.policy.ladder import (
+    Condition,
+    DueStep,
+    Ladder,
+    Step,
+    Target,
+    subscriber_timetable,
+)
 
 _FIRST = 0
 """The sequence of a contact's first notice, whichever step it came from."""
@@ -38,49 +45,50 @@ def due_outreach(
     Steps that came due together are taken together: each contact gets one notice, of
     the latest of them. Asking twice at one instant decides the same.
     """
-    steps = timetable(ladder, incident)
-    due = [entry.step for entry in steps[subscriber.position :] if entry.due_at <= now]
+    steps = subscriber_timetable(ladder, incident)
+    due = [entry for entry in steps[subscriber.position :] if entry.due_at <= now]
     position = subscriber.position + len(due)
-    concerned = [step for step in due if _concerns(step.when, subscriber)]
+    concerned = [entry for entry in due if _concerns(entry.step.when, subscriber)]
     if subscriber.unsettled_certificates:
         taken = [entry.step for entry in steps[:position]]
         yield from _due_notices(subscriber, concerned, taken)
-    if subscriber.open_certificates:
-        yield from _due_escalations(subscriber, concerned, ladder)
-    yield from _ended_escalations(subscriber)
+    raised = list(due_escalations(subscriber, concerned, ladder, steps, now))
+    yield from raised
+    yield from ended_escalations(subscriber)
     yield MoveOn(
         subscriber=subscriber.subscriber,
         position=position,
-        look_at=_look_at(subscriber, steps[position:], incident, now),
+        look_at=_look_at(
+            subscriber,
+            raised,
+            ahead=steps[position:],
+            ladder=ladder,
+            incident=incident,
+            now=now,
+        ),
     )
 
 
 def _concerns(condition: Condition, subscriber: SubscriberFacts) -> bool:
-    match condition:
-        case Condition.ALWAYS:
-            # Who learns of it only after the revocation still has to learn of it.
-            return subscriber.unsettled_certificates > 0
-        case Condition.OPEN:
-            return subscriber.open_certificates > 0
-        case Condition.CSR_MISSING:
-            return subscriber.missing_csrs > 0
-        case Condition.NOT_ACKNOWLEDGED:
-            return subscriber.open_certificates > 0 and not subscriber.has_acknowledged
+    if condition.cause is None:
+        # Who learns of it only after the revocation still has to learn of it.
+        return subscriber.unsettled_certificates > 0
+    return subscriber.open_certificates > 0 and lasts(condition.cause, subscriber)
 
 
 def _due_notices(
-    subscriber: SubscriberFacts, concerned: Sequence[Step], taken: Sequence[Step]
+    subscriber: SubscriberFacts, concerned: Sequence[DueStep], taken: Sequence[Step]
 ) -> Iterator[SendNotice]:
     """Yield one notice at most for each contact."""
     contacts = sorted(subscriber.contacts, key=lambda contact: contact.rank)
     active = [contact for contact in contacts if contact.is_active]
     chosen: dict[ContactId, tuple[NoticeKind, int]] = {}
     told = {contact.contact for contact in active if contact.was_told}
-    for step in concerned:
-        if step.notice is None:
+    for entry in concerned:
+        if entry.step.notice is None:
             continue
-        for contact in _addressed(step, active, told):
-            chosen[contact.contact] = (step.notice, step.level)
+        for contact in _addressed(entry.step, active, told):
+            chosen[contact.contact] = (entry.step.notice, entry.sequence)
             told.add(contact.contact)
     if taken:
         # Named by the subscriber during the incident: told at once, whatever the step.
@@ -97,23 +105,23 @@ def _due_notices(
         step.notice is NoticeKind.FINAL for step in taken
     )
     by_key = {contact.contact: contact for contact in active}
-    for key, (kind, level) in chosen.items():
+    for key, (kind, sequence) in chosen.items():
         contact = by_key[key]
-        notice = _worded(contact, kind, level, had_final=had_final)
+        notice = _worded(contact, kind, sequence, had_final=had_final)
         if notice not in contact.notices:
             yield SendNotice(contact=key, kind=notice.kind, sequence=notice.sequence)
 
 
 def _worded(
-    contact: ContactFacts, kind: NoticeKind, level: int, *, had_final: bool
+    contact: ContactFacts, kind: NoticeKind, sequence: int, *, had_final: bool
 ) -> NoticeFacts:
     """A contact's first notice explains; it is no reminder of what they never got."""
     if contact.was_told:
         # The first notice is not repeated: who was told and is told again is reminded.
         kind = NoticeKind.REMINDER if kind is NoticeKind.INITIAL else kind
-        return NoticeFacts(kind=kind, sequence=level)
+        return NoticeFacts(kind=kind, sequence=sequence)
     if kind is NoticeKind.FINAL or had_final:
-        return NoticeFacts(kind=NoticeKind.FINAL, sequence=level)
+        return NoticeFacts(kind=NoticeKind.FINAL, sequence=sequence)
     return NoticeFacts(kind=NoticeKind.INITIAL, sequence=_FIRST)
 
 
@@ -130,86 +138,32 @@ def _addressed(
     return ()
 
 
-def _due_escalations(
-    subscriber: SubscriberFacts, concerned: Sequence[Step], ladder: Ladder
-) -> Iterator[RaiseEscalation]:
-    """Yield the highest step of each cause that is not on record yet."""
-    highest: dict[EscalationCause, Step] = {}
-    for step in concerned:
-        cause = _cause(step.when)
-        if cause is not None and step.roles:
-            highest[cause] = step
-    live = {(known.cause, known.level) for known in subscriber.escalations}
-    for cause, step in highest.items():
-        if (cause, step.level) not in live:
-            yield _escalation(subscriber, cause, step.level, step.name, step.roles)
-    is_known = any(cause is EscalationCause.UNREACHABLE for cause, _ in live)
-    if _is_unreachable(subscriber) and not is_known and ladder.unreachable:
-        yield _escalation(
-            subscriber,
-            EscalationCause.UNREACHABLE,
-            0,
-            "Nobody can be reached by mail",
-            ladder.unreachable,
-        )
-
-
-def _ended_escalations(subscriber: SubscriberFacts) -> Iterator[EndEscalation]:
-    for cause in sorted({known.cause for known in subscriber.escalations}):
-        if not (subscriber.open_certificates and _lasts(cause, subscriber)):
-            yield EndEscalation(subscriber=subscriber.subscriber, cause=cause)
-
-
-def _lasts(cause: EscalationCause, subscriber: SubscriberFacts) -> bool:
-    match cause:
-        case EscalationCause.CSR_MISSING:
-            return subscriber.missing_csrs > 0
-        case EscalationCause.NOT_ACKNOWLEDGED:
-            return not subscriber.has_acknowledged
-        case EscalationCause.UNREACHABLE:
-            return _is_unreachable(subscriber)
-
-
-def _is_unreachable(subscriber: SubscriberFacts) -> bool:
-    return not any(c.is_active and not c.came_back for c in subscriber.contacts)
-
-
-def _cause(condition: Condition) -> EscalationCause | None:
-    match condition:
-        case Condition.CSR_MISSING | Condition.OPEN:
-            return EscalationCause.CSR_MISSING
-        case Condition.NOT_ACKNOWLEDGED:
-            return EscalationCause.NOT_ACKNOWLEDGED
-        case Condition.ALWAYS:
-            return None
-
-
-def _escalation(
-    subscriber: SubscriberFacts,
-    cause: EscalationCause,
-    level: int,
-    step: str,
-    targets: tuple[ContactRole, ...],
-) -> RaiseEscalation:
-    return RaiseEscalation(
-        subscriber=subscriber.subscriber,
-        cause=cause,
-        level=level,
-        step=step,
-        targets=targets,
-    )
-
-
 def _look_at(
     subscriber: SubscriberFacts,
+    raised: Sequence[RaiseEscalation],
+    *,
     ahead: Sequence[DueStep],
+    ladder: Ladder,
     incident: IncidentFacts,
     now: datetime,
 ) -> datetime | None:
     """Return when something may be due that no event announces."""
-    if ahead:
-        return ahead[0].due_at
     if not subscriber.open_certificates:
-        return None
-    # Revocation tells nobody (I2): look whether it happened, to end what is live.
-    return max(incident.deadline, now + _LOOK_AGAIN_WITHIN)
+        return ahead[0].due_at if ahead else None
+    again_at = [
+        comes_back_at(known, subscriber.last_answer_at, ladder)
+        for known in subscriber.escalations
+        if known.cause not in {effect.cause for effect in raised}
+    ]
+    instants = [instant for instant in again_at if instant and instant > now]
+    if ahead:
+        instants.append(ahead[0].due_at)
+    else:
+        # Revocation tells nobody (I2): look whether it happened, to end what is live.
+        instants.append(max(incident.deadline, now + _LOOK_AGAIN_WITHIN))
+    live = {known.cause for known in subscriber.escalations}
+    live.update(effect.cause for effect in raised)
+    if EscalationCause.NOT_DELIVERED in live:
+        # Nor does the relay, when it takes something at last.
+        instants.append(now + _LOOK_AGAIN_WITHIN)
+    return min(instants)

@@ -3,7 +3,13 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from models.terms import ContactState, EscalationCause, SubscriberId
+from models.terms import (
+    ContactState,
+    EscalationCause,
+    EscalationId,
+    EscalationState,
+    SubscriberId,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,27 +64,37 @@ class LiveEscalation:
     An escalation that somebody has to act on.
 
     Args:
-        subscriber: Whom it is about.
-        name: The organisation's.
+        escalation: Its key.
+        subscriber: Whom it is about; None: the whole incident.
+        name: The organisation's; empty for the whole incident.
         cause: Why it was raised.
         level: The ladder's step, from 1; 0 for what no step raised.
         step: The step's name.
-        targets: The roles that are told.
-        raised_at: When it came on record.
+        targets: Who is to act: roles that are told, or the call sheet.
+        state: Raised, told, or acknowledged: then somebody is on it.
+        raised_at: When it was last raised.
+        raised_times: How often; more than 1: it was repeated, or came back.
         told_at: When the notice left; None: not yet.
+        acknowledged_at: When somebody last said that they are on it; None: nobody did.
+        acknowledged_by: Who.
         certificates: The subscriber's affected certificates.
         open_certificates: Of those, how many are not revoked yet.
 
     """
 
-    subscriber: SubscriberId
+    escalation: EscalationId
+    subscriber: SubscriberId | None
     name: str
     cause: EscalationCause
     level: int
     step: str
     targets: tuple[str, ...]
+    state: EscalationState
     raised_at: datetime
+    raised_times: int
     told_at: datetime | None
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
     certificates: int
     open_certificates: int
 

@@ -16,6 +16,7 @@ from tocsin.log import configure_logging
 from tocsin.portal.api import API, create_api
 from tocsin.portal.desk import DeadLink, Desk, PortalConfig
 from tocsin.portal.downloads import add_download_routes
+from tocsin.portal.escalations import add_escalation_routes
 from tocsin.portal.limits import LimitedRate
 from tocsin.portal.pages import add_subscriber_routes
 from tocsin.portal.render import Pages
@@ -70,6 +71,7 @@ def create_app(
     add_subscriber_routes(app.router)
     add_download_routes(app.router)
     add_renewal_routes(app.router)
+    add_escalation_routes(app.router)
     app.add_api_route("/healthz", _healthy, methods=_READ)
     app.add_api_route("/static/portal.css", _stylesheet, methods=_READ)
     app.add_exception_handler(DeadLink, _dead_link)

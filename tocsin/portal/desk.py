@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import lru_cache
+from typing import Protocol
 
 from sqlalchemy import Engine
 
@@ -23,6 +24,7 @@ from tocsin.intake.csr.weak_keys import KeyBlocklist
 from tocsin.links import SUBSCRIBER, LinkClaims, Links
 from tocsin.policy.rules import Rule, parse_rule_pack, shipped_rule_pack
 from tocsin.portal.render import Pages
+from tocsin.steps.escalations import Take
 from tocsin.steps.reply_acts import ReplyAct
 from tocsin.store import contacts, pages, replacements, replies
 from tocsin.store.replacements import IssuedReplacement
@@ -62,6 +64,15 @@ class PortalConfig:
     requests_per_minute: int
     public_url: str
     key_blocklist: KeyBlocklist | None = None
+
+
+class Visitor(Protocol):
+    """Whoever came through a link: a subscriber, or one of the CA's own people."""
+
+    @property
+    def claims(self) -> LinkClaims:
+        """What their link stands for."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +200,7 @@ class Desk:
             )
         return known.reply if known else None
 
-    def sign_form(self, visit: Visit, act: ReplyAct) -> str:
+    def sign_form(self, visit: Visitor, act: ReplyAct | Take) -> str:
         """
         Return the nonce of a check page.
 
@@ -206,7 +217,7 @@ class Desk:
             )
         )
 
-    def read_form(self, visit: Visit, act: ReplyAct, nonce: str) -> str | None:
+    def read_form(self, visit: Visitor, act: ReplyAct | Take, nonce: str) -> str | None:
         """Return what the reply is filed under; None where the check page was not this."""
         try:
             claims = self.links.read(nonce, purpose=_purpose(act), now=self.clock.now())
@@ -228,7 +239,7 @@ def _filed_under(nonce: str) -> str:
     return hashlib.sha256(nonce.encode()).hexdigest()
 
 
-def _purpose(act: ReplyAct) -> str:
+def _purpose(act: ReplyAct | Take) -> str:
     content = json.dumps([type(act).__name__, asdict(act)], sort_keys=True)
     return "form:" + hashlib.sha256(content.encode()).hexdigest()[:32]
 

@@ -97,6 +97,7 @@ class Parsed:
         values: What was entered, to show it again.
         shown: What the check page shows.
         carried: Hidden fields with which the check page sends it again.
+        refused: Codes of what is wrong with CSRs of which none can be used.
 
     """
 
@@ -105,6 +106,7 @@ class Parsed:
     values: Mapping[str, object] = field(default_factory=dict)
     shown: Mapping[str, object] = field(default_factory=dict)
     carried: Sequence[tuple[str, str]] = ()
+    refused: tuple[str, ...] = ()
 
 
 Parser = Callable[[Desk, Visit, Submitted], Parsed]
@@ -282,6 +284,13 @@ def parse_csrs(desk: Desk, visit: Visit, form: Submitted) -> Parsed:
             problems=_csr_problems(unread, refused),
             values=values,
             shown={"refused": refused},
+            refused=tuple(
+                finding.code.value
+                for finding in (
+                    *(finding for _, finding in unread),
+                    *(f for one in refused for f in one.check.findings if f.refuses),
+                )
+            ),
         )
     return Parsed(
         act=SubmitCsrs(

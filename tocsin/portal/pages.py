@@ -22,6 +22,7 @@ from tocsin.portal.forms import (
     parse_replaced,
     read_submitted,
 )
+from tocsin.steps.csrs import note_refused_csrs
 from tocsin.steps.replies import Taken, take_reply
 from tocsin.steps.reply_acts import Undo
 from tocsin.store.views import ReplyView, Selection
@@ -145,6 +146,13 @@ def _check_of(act: ActPage) -> Callable[..., Response]:
             return _over(desk, visit)
         parsed = act.parse(desk, visit, sent)
         if parsed.act is None:
+            if parsed.refused:
+                note_refused_csrs(
+                    desk.engine,
+                    claims=visit.claims,
+                    codes=parsed.refused,
+                    clock=desk.clock,
+                )
             return _form(desk, visit, act, parsed)
         return _check(desk, visit, act, parsed)
 

@@ -63,10 +63,10 @@ def frame(
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.grid(visible=True, axis="y", color=_GRID, linewidth=0.9)
     axes.set_axisbelow(True)
-    _mark_time(axes, ends - begins, zone)
+    mark_time(axes, ends - begins, zone)
 
 
-def _mark_time(axes: Axes, span: timedelta, zone: ZoneInfo) -> None:
+def mark_time(axes: Axes, span: timedelta, zone: ZoneInfo) -> None:
     """Mark hours, days or half months, whichever the span has room for."""
     hours, weeks = timedelta(days=2, hours=12), timedelta(days=14)
     locator: DateLocator

@@ -10,18 +10,21 @@ import structlog
 from sqlalchemy import Engine
 
 from models.terms import IncidentId
+from tocsin.alarms import Channels
 from tocsin.ca.backend import CaBackend, Publication
 from tocsin.clock import Clock
 from tocsin.links import Links
 from tocsin.mail.incoming import Mailbox
 from tocsin.mail.render import TemplateSet
 from tocsin.mail.smtp import Mailer
+from tocsin.steps.alarms import send_due_alarms
 from tocsin.steps.incoming import MailFiling, file_incoming
-from tocsin.steps.outreach import plan_outreach
+from tocsin.steps.outreach import Telling, plan_forecast, plan_outreach
 from tocsin.steps.replies import apply_due_replies
 from tocsin.steps.revoke import revoke_due
 from tocsin.steps.send import Sender, send_due
-from tocsin.store import audit, incidents, leases, outbox, outreach, replies
+from tocsin.steps.watchdog import NO_HEARTBEAT, Heartbeat, watch_once
+from tocsin.store import alarms, audit, incidents, leases, outbox, outreach, replies
 from tocsin.store import revocations as revocation_store
 from tocsin.store.session import reading, writing
 
@@ -50,6 +53,9 @@ _IN_WORDS = {
     "escalations_ended": ("escalation ended", "escalations ended"),
     "notices_sent": ("notice sent", "notices sent"),
     "notices_refused": ("notice refused", "notices refused"),
+    "alarms_sent": ("alarm sent", "alarms sent"),
+    "alarms_failed": ("alarm refused", "alarms refused"),
+    "steps_missed": ("thing due was not done", "things due were not done"),
     "incidents_closed": ("incident closed", "incidents closed"),
 }
 """What is counted, for one and for many."""
@@ -70,6 +76,8 @@ class Collaborators:
         sender: Who the mail comes from.
         clock: Tells now.
         owner: Names this process in leases.
+        channels: What reaches the CA's own people beside mail; None: nothing does.
+        watchdog: What shows that nothing due was missed.
 
     """
 
@@ -82,6 +90,16 @@ class Collaborators:
     sender: Sender
     clock: Clock
     owner: str
+    channels: Channels | None = None
+    watchdog: Heartbeat = NO_HEARTBEAT
+
+    @property
+    def telling(self) -> Telling:
+        """How the CA's own people are told."""
+        return Telling(
+            mail_domain=self.sender.address.rpartition("@")[2],
+            channels=self.channels.keys if self.channels else (),
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -146,6 +164,7 @@ def advance(c: Collaborators) -> Advanced:
         done.seconds = perf_counter() - started_at
         return done
     try:
+        _part(done, "forecast", lambda: _forecast(c, done))
         for _ in range(_PASSES):
             before = dict(done.counts)
             if _INCOMING not in done.problems:  # one silent mailbox, one time-out
@@ -156,7 +175,9 @@ def advance(c: Collaborators) -> Advanced:
             _part(done, "revocation", lambda: _revoke(c, done))
             if done.counts == before:
                 break
+        _part(done, "alarms", lambda: _alarm(c, done))
         _part(done, "closing", lambda: _close(c, done))
+        _part(done, "watchdog", lambda: _watch(c, done))
     finally:
         with writing(c.engine) as connection:
             leases.drop_lease(connection, name=_LEASE, owner=c.owner)
@@ -172,6 +193,7 @@ def next_due_at(engine: Engine) -> datetime | None:
             outbox.next_due_notice(connection),
             replies.next_due_reply(connection),
             outreach.next_look_at(connection),
+            alarms.next_due_alarm(connection),
         ]
     return min((instant for instant in instants if instant), default=None)
 
@@ -220,13 +242,37 @@ def _apply_replies(c: Collaborators, done: Advanced) -> None:
     done.add(replies_applied=applied.applied, brought_forward=applied.brought_forward)
 
 
-def _plan(c: Collaborators, done: Advanced) -> None:
-    domain = c.sender.mail_domain
+def _forecast(c: Collaborators, done: Advanced) -> None:
     for incident in _running(c.engine):
-        planned = plan_outreach(
-            c.engine, incident=incident, mail_domain=domain, clock=c.clock
+        planned = plan_forecast(
+            c.engine, incident=incident, telling=c.telling, clock=c.clock
         )
         done.add(escalations=planned.raised, escalations_ended=planned.ended)
+
+
+def _plan(c: Collaborators, done: Advanced) -> None:
+    for incident in _running(c.engine):
+        planned = plan_outreach(
+            c.engine, incident=incident, telling=c.telling, clock=c.clock
+        )
+        done.add(escalations=planned.raised, escalations_ended=planned.ended)
+
+
+def _alarm(c: Collaborators, done: Advanced) -> None:
+    if c.channels is not None:
+        sent = send_due_alarms(c.engine, c.channels, c.clock, owner=c.owner)
+        done.add(alarms_sent=sent.sent, alarms_failed=sent.failed)
+
+
+def _watch(c: Collaborators, done: Advanced) -> None:
+    watched = watch_once(
+        c.engine,
+        c.clock,
+        telling=c.telling,
+        publication_within=c.backend.capabilities.publication_delay,
+        heartbeat=c.watchdog,
+    )
+    done.add(steps_missed=sum(len(left) for left in watched.missed.values()))
 
 
 def _send(c: Collaborators, done: Advanced) -> None:

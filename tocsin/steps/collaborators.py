@@ -4,9 +4,11 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from sqlalchemy import Engine
 
+from tocsin.alarms import read_channels
 from tocsin.ca.factory import open_ca
 from tocsin.clock import Clock
 from tocsin.links import Links, read_secrets
@@ -18,6 +20,7 @@ from tocsin.mail.smtp import SmtpMailer
 from tocsin.settings import Settings
 from tocsin.steps.advance import Collaborators
 from tocsin.steps.send import Sender
+from tocsin.steps.watchdog import Heartbeat
 from tocsin.store.session import migrate, open_engine
 
 
@@ -71,6 +74,14 @@ def open_collaborators(
             sender=sender_of(settings),
             clock=clock,
             owner=owner or f"{socket.gethostname()[:40]}-{os.getpid()}",
+            channels=None
+            if settings.alarm_urls_file is None
+            else read_channels(settings.alarm_urls_file),
+            watchdog=Heartbeat(
+                grace=timedelta(seconds=settings.watchdog_grace_seconds),
+                file=settings.watchdog_heartbeat,
+                url=settings.watchdog_url,
+            ),
         )
 
 

@@ -5,7 +5,14 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Engine
 
-from models.terms import UNSETTLED, CertificateId, ReplacementState, ReplyId
+from models.terms import (
+    UNSETTLED,
+    CertificateId,
+    IncidentState,
+    ReplacementState,
+    ReplyId,
+)
+from tocsin.clock import Clock
 from tocsin.errors import Refused
 from tocsin.intake.csr.checks import CsrCheck, check_csrs
 from tocsin.intake.csr.files import read_csrs
@@ -14,10 +21,11 @@ from tocsin.intake.csr.matching import AffectedNames
 from tocsin.intake.csr.weak_keys import KeyBlocklist
 from tocsin.links import LinkClaims
 from tocsin.steps.reply_acts import SubmitCsrs
-from tocsin.store import replies
+from tocsin.store import audit, replies
 from tocsin.store.csrs import circumstances_by_key
+from tocsin.store.outreach import look_now
 from tocsin.store.replies import Standing
-from tocsin.store.session import reading
+from tocsin.store.session import reading, writing
 
 _SOURCE = "a link acts for its owner"
 
@@ -92,6 +100,7 @@ def file_csrs(
             )
             for certificate in checks[0].matched
         ]
+    replies.set_csr_refused(connection, subscriber=claims.subscriber, at=None)
     replies.set_replacement_state(
         connection,
         certificates=[csr.certificate for csr in filed],
@@ -104,6 +113,41 @@ def _suspects(connection: Connection, keys: Collection[str]) -> Mapping[str, boo
     """Of these keys, return those of affected certificates, and whether each is why."""
     found = circumstances_by_key(connection, keys=keys)
     return {key: not ABOUT_KEYS.isdisjoint(why) for key, why in found.items()}
+
+
+def note_refused_csrs(
+    engine: Engine, *, claims: LinkClaims, codes: Sequence[str], clock: Clock
+) -> None:
+    """
+    Put on record that a subscriber tried, and that nothing of it can be used.
+
+    Nothing of the CSR is kept. Policy looks at them at once: the ladder may say that
+    somebody helps them.
+
+    Args:
+        engine: The database.
+        claims: Of the link.
+        codes: What was found, by stable codes.
+        clock: Tells now.
+
+    """
+    now = clock.now()
+    with writing(engine) as connection:
+        replies.lock_subscriber(connection, subscriber=claims.subscriber)
+        if replies.standing(connection, claims=claims).state is not (
+            IncidentState.RUNNING
+        ):
+            return
+        replies.set_csr_refused(connection, subscriber=claims.subscriber, at=now)
+        look_now(connection, [claims.subscriber], now=now)
+        audit.append(
+            connection,
+            incident=claims.incident,
+            at=now,
+            actor=f"contact:{claims.contact}",
+            action="csr-refused",
+            detail={"subscriber": claims.subscriber, "findings": sorted(set(codes))},
+        )
 
 
 def _affected(

@@ -14,7 +14,14 @@ from tocsin.ca.backend import CaBackend
 from tocsin.clock import Clock
 from tocsin.errors import BadInput, Refused
 from tocsin.policy.facts import IncidentFacts
-from tocsin.policy.ladder import Ladder, parse_ladder, shipped_ladder, timetable
+from tocsin.policy.ladder import (
+    DueStep,
+    Ladder,
+    new_ladder,
+    parse_ladder,
+    shipped_ladder,
+    timetable,
+)
 from tocsin.policy.revocation import RevocationPlan, plan_revocation
 from tocsin.policy.rules import RulePack, parse_rule_pack, shipped_rule_pack
 from tocsin.settings import Settings
@@ -92,7 +99,7 @@ def read_rulebook(settings: Settings) -> Rulebook:
     own: Ladder | None = None
     if settings.ladder_file:
         path = settings.ladder_file
-        own = parse_ladder(path.read_text("utf-8"), file=path.name)
+        own = new_ladder(path.read_text("utf-8"), file=path.name)
 
     def ladder_for(circumstance: Circumstance) -> Ladder:
         return own or shipped_ladder(pack.rule(circumstance).within)
@@ -271,8 +278,9 @@ def timetable_of(
 ) -> tuple[Milestone, ...]:
     """List the moments of an incident with these instants."""
     moments = [
-        Milestone(key=f"step-{due.step.level}", at=due.due_at, name=due.step.name)
+        Milestone(key=_key(due), at=due.due_at, name=due.name)
         for due in timetable(ladder, facts)
+        if due.is_moment
     ]
     moments += [
         Milestone(
@@ -287,6 +295,11 @@ def timetable_of(
         ),
     ]
     return tuple(sorted(moments, key=lambda moment: moment.at))
+
+
+def _key(due: DueStep) -> str:
+    again = f"-{due.repetition}" if due.repetition else ""
+    return f"step-{due.step.level}{again}"
 
 
 def _check(request: LaunchRequest, now: datetime) -> None:

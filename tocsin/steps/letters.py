@@ -14,7 +14,13 @@ from models.terms import (
     NoticeKind,
     SubscriberId,
 )
-from tocsin.links import SUBSCRIBER, LinkClaims, Links
+from tocsin.links import (
+    ESCALATION,
+    NO_SUBSCRIBER,
+    SUBSCRIBER,
+    LinkClaims,
+    Links,
+)
 from tocsin.mail.calendar import Appointment, calendar_file
 from tocsin.mail.language import Language
 from tocsin.mail.render import (
@@ -152,7 +158,9 @@ def write_letter(
     # One language for all of it: that of the templates there are.
     language = templates.wording(notice.kind, notice.to.language).language
     if notice.kind is NoticeKind.ESCALATION:
-        written = _to_staff(notice, matters, templates, language)
+        written = _to_staff(
+            notice, matters, templates, language, links=links, sender=sender
+        )
     else:
         written = _to_subscriber(
             notice, matters, templates, language, links=links, sender=sender
@@ -243,18 +251,27 @@ def _to_subscriber(
 
 
 def _to_staff(
-    notice: ClaimedNotice, matters: Matters, templates: TemplateSet, language: Language
+    notice: ClaimedNotice,
+    matters: Matters,
+    templates: TemplateSet,
+    language: Language,
+    *,
+    links: Links,
+    sender: Sender,
 ) -> _Written | None:
     record = matters.incidents[notice.incident]
     live = matters.escalations[notice.incident, notice.to.role]
     if not live:
         return None
+    token = links.sign(_staff_claims(notice, record))
     return _Written(
         rendered=render_notice(
             templates,
             kind=notice.kind,
             language=language.tag,
-            context=_staff_context(notice, record, live, language),
+            context=_staff_context(
+                notice, record, live, language, link=f"{sender.portal_url}/e/{token}"
+            ),
         ),
         escalations=tuple(one.escalation_id for one in live),
     )
@@ -320,11 +337,24 @@ def _rule(pack: str, circumstance: Circumstance) -> Rule:
     return parse_rule_pack(pack).rule(circumstance)
 
 
+def _staff_claims(notice: ClaimedNotice, record: IncidentRecord) -> LinkClaims:
+    return LinkClaims(
+        incident=notice.incident,
+        subscriber=NO_SUBSCRIBER,
+        contact=notice.to.contact,
+        purpose=ESCALATION,
+        generation=notice.to.token_generation,
+        expires_at=record.deadline + LINK_VALID_WITHIN,
+    )
+
+
 def _staff_context(
     notice: ClaimedNotice,
     record: IncidentRecord,
     live: Sequence[LiveEscalation],
     language: Language,
+    *,
+    link: str,
 ) -> EscalationContext:
     zone = notice.to.zone
     shown = live[:ESCALATIONS_SHOWN]
@@ -334,7 +364,7 @@ def _staff_context(
         role=language.role(notice.to.role),
         rows=tuple(
             EscalationLine(
-                subscriber=one.subscriber,
+                subscriber=one.subscriber or record.title,
                 sector=one.sector,
                 cause=language.cause(one.cause),
                 step=one.step,
@@ -349,6 +379,7 @@ def _staff_context(
         revocation=language.instant(record.facts.revocation_starts_at, zone),
         deadline=language.instant(record.deadline, zone),
         incident=record.id,
+        link=link,
     )
 
 

@@ -59,10 +59,7 @@ def preview_incident(
         figures = draft_figures(connection, incident=incident, now=now)
         sample = sample_recipient(connection, incident=incident)
         ladder = parse_ladder(record.ladder)
-        roles = [role for step in ladder.steps for role in step.roles]
-        unstaffed = missing_roles(
-            connection, incident=incident, roles=[*roles, *ladder.unreachable]
-        )
+        unstaffed = missing_roles(connection, incident=incident, roles=ladder.roles)
         conflicts = [
             finding
             for finding in findings(connection, incident=incident, limit=2 * _ASIDES)

@@ -303,6 +303,8 @@ def _sample_matters(incident: IncidentId, *, zone: str, now: datetime) -> Matter
                     certificates=_SAMPLE_OF,
                     missing=FIRST,
                     raised_at=whole_hour,
+                    raised_times=1,
+                    acknowledged_by=None,
                 ),
             )
         },

@@ -13,6 +13,7 @@ from models.outreach import Escalation, Notice
 from models.revocation import Revocation
 from models.subscriber import Subscriber
 from models.terms import (
+    LIVE_ESCALATIONS,
     Circumstance,
     EscalationState,
     IncidentId,
@@ -131,6 +132,13 @@ def read_incident(connection: Connection, *, incident: IncidentId) -> IncidentRe
     )
 
 
+def lock_incident(connection: Connection, *, incident: IncidentId) -> None:
+    """Let what is decided about the whole incident be decided by one at a time."""
+    connection.execute(
+        select(INCIDENT.c.id).where(INCIDENT.c.id == incident).with_for_update()
+    )
+
+
 def running_incidents(connection: Connection) -> list[IncidentId]:
     """Return the incidents of which something is, or may become, due."""
     return [
@@ -245,9 +253,7 @@ def mark_closed(connection: Connection, *, incident: IncidentId, now: datetime) 
         update(escalation)
         .where(
             escalation.c.incident_id == incident,
-            escalation.c.state.in_(
-                (EscalationState.RAISED.value, EscalationState.TOLD.value)
-            ),
+            escalation.c.state.in_([state.value for state in LIVE_ESCALATIONS]),
         )
         .values(state=EscalationState.ENDED.value, ended_at=now)
     )

@@ -4,6 +4,7 @@ import json
 import secrets
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     Connection,
@@ -19,9 +20,11 @@ from sqlalchemy import (
 )
 
 from models.base import table
-from models.outreach import Escalation, Notice
+from models.outreach import Alarm, Escalation, Notice
 from models.subscriber import Contact, Subscriber
 from models.terms import (
+    LIVE_ESCALATIONS,
+    AlarmState,
     ContactId,
     ContactRole,
     ContactState,
@@ -31,19 +34,18 @@ from models.terms import (
     NoticeState,
 )
 from tocsin.policy.effects import EndEscalation, MoveOn, RaiseEscalation, SendNotice
-from tocsin.store.session import dialect_insert, insert_ignoring
+from tocsin.store.session import dialect_insert, insert_ignoring, rows_changed
 
 SUBSCRIBER = table(Subscriber)
 CONTACT = table(Contact)
 NOTICE = table(Notice)
 ESCALATION = table(Escalation)
+ALARM = table(Alarm)
 
 # Spelled out: a statement that runs for many rows at once cannot expand a list.
-_IS_LIVE = or_(
-    ESCALATION.c.state == EscalationState.RAISED.value,
-    ESCALATION.c.state == EscalationState.TOLD.value,
-)
+_IS_LIVE = or_(*(ESCALATION.c.state == state.value for state in LIVE_ESCALATIONS))
 _WAITING = (NoticeState.PLANNED.value, NoticeState.SENDING.value)
+_LONGEST_STEP = 80
 
 
 def plan_notices(
@@ -97,55 +99,113 @@ def raise_escalations(
     incident: IncidentId,
     now: datetime,
 ) -> None:
-    """Put escalations on record; a higher one of the same cause takes over."""
-    if not effects:
-        return
+    """
+    Put escalations on record, or raise them again; a higher one takes over.
+
+    What stands on the call sheet alone counts as told: nobody gets a mail for it.
+    """
+    of_subscribers = [
+        _raised(effect, incident, now)
+        for effect in effects
+        if effect.subscriber is not None
+    ]
+    if of_subscribers:
+        connection.execute(
+            update(ESCALATION)
+            .where(
+                ESCALATION.c.subscriber_id == bindparam("b_subscriber"),
+                ESCALATION.c.cause == bindparam("b_cause"),
+                ESCALATION.c.level != bindparam("b_level"),
+                _IS_LIVE,
+            )
+            .values(state=EscalationState.RAISED_FURTHER.value, ended_at=now),
+            [
+                {
+                    "b_subscriber": row["subscriber_id"],
+                    "b_cause": row["cause"],
+                    "b_level": row["level"],
+                }
+                for row in of_subscribers
+            ],
+        )
+        statement = dialect_insert(connection)(ESCALATION)
+        connection.execute(
+            # The same cause at the same level can come back, after it ended or before.
+            statement.on_conflict_do_update(
+                index_elements=["incident_id", "subscriber_id", "cause", "level"],
+                set_=_AGAIN
+                | {
+                    name: statement.excluded[name]
+                    for name in ("state", "raised_at", "told_at", "targets")
+                },
+            ),
+            of_subscribers,
+        )
+    for effect in effects:
+        if effect.subscriber is None:
+            _raise_of_incident(connection, _raised(effect, incident, now))
+
+
+_AGAIN = {"raised_times": ESCALATION.c.raised_times + 1, "ended_at": None}
+
+
+def _raised(
+    effect: RaiseEscalation, incident: IncidentId, now: datetime
+) -> dict[str, Any]:
+    is_mailed = any(target.role for target in effect.targets)
+    return {
+        "incident_id": incident,
+        "subscriber_id": effect.subscriber,
+        "cause": effect.cause.value,
+        "level": effect.level,
+        "step": effect.step[:_LONGEST_STEP],
+        "state": (EscalationState.RAISED if is_mailed else EscalationState.TOLD).value,
+        "targets": [target.value for target in effect.targets],
+        "raised_at": now,
+        "raised_times": 1,
+        "told_at": None if is_mailed else now,
+    }
+
+
+def _raise_of_incident(connection: Connection, row: dict[str, Any]) -> None:
+    """Raise what is about the whole incident: no unique key has its missing subscriber."""
+    of_cause = (
+        (ESCALATION.c.incident_id == row["incident_id"])
+        & ESCALATION.c.subscriber_id.is_(None)
+        & (ESCALATION.c.cause == row["cause"])
+    )
     connection.execute(
         update(ESCALATION)
-        .where(
-            ESCALATION.c.subscriber_id == bindparam("b_subscriber"),
-            ESCALATION.c.cause == bindparam("b_cause"),
-            _IS_LIVE,
+        .where(of_cause, ESCALATION.c.level != row["level"], _IS_LIVE)
+        .values(state=EscalationState.RAISED_FURTHER.value, ended_at=row["raised_at"])
+    )
+    again = connection.execute(
+        update(ESCALATION)
+        .where(of_cause, ESCALATION.c.level == row["level"])
+        .values(
+            _AGAIN
+            | {name: row[name] for name in ("state", "raised_at", "told_at", "targets")}
         )
-        .values(state=EscalationState.RAISED_FURTHER.value, ended_at=now),
-        [
-            {"b_subscriber": effect.subscriber, "b_cause": effect.cause.value}
-            for effect in effects
-        ],
     )
-    statement = dialect_insert(connection)(ESCALATION)
-    connection.execute(
-        # The same cause at the same level can come back after it had ended.
-        statement.on_conflict_do_update(
-            index_elements=["incident_id", "subscriber_id", "cause", "level"],
-            set_={
-                "state": EscalationState.RAISED.value,
-                "raised_at": now,
-                "told_at": None,
-                "ended_at": None,
-            },
-        ),
-        [
-            {
-                "incident_id": incident,
-                "subscriber_id": effect.subscriber,
-                "cause": effect.cause.value,
-                "level": effect.level,
-                "step": effect.step,
-                "state": EscalationState.RAISED.value,
-                "targets": [role.value for role in effect.targets],
-                "raised_at": now,
-            }
-            for effect in effects
-        ],
-    )
+    if not rows_changed(again):
+        connection.execute(insert(ESCALATION).values(row))
 
 
 def end_escalations(
-    connection: Connection, effects: Sequence[EndEscalation], *, now: datetime
+    connection: Connection,
+    effects: Sequence[EndEscalation],
+    *,
+    incident: IncidentId,
+    now: datetime,
 ) -> None:
     """Record that causes are gone."""
-    if effects:
+    ended = {"state": EscalationState.ENDED.value, "ended_at": now}
+    of_subscribers = [
+        {"b_subscriber": effect.subscriber, "b_cause": effect.cause.value}
+        for effect in effects
+        if effect.subscriber is not None
+    ]
+    if of_subscribers:
         connection.execute(
             update(ESCALATION)
             .where(
@@ -153,11 +213,22 @@ def end_escalations(
                 ESCALATION.c.cause == bindparam("b_cause"),
                 _IS_LIVE,
             )
-            .values(state=EscalationState.ENDED.value, ended_at=now),
-            [
-                {"b_subscriber": effect.subscriber, "b_cause": effect.cause.value}
-                for effect in effects
-            ],
+            .values(ended),
+            of_subscribers,
+        )
+    of_incident = [
+        effect.cause.value for effect in effects if effect.subscriber is None
+    ]
+    if of_incident:
+        connection.execute(
+            update(ESCALATION)
+            .where(
+                ESCALATION.c.incident_id == incident,
+                ESCALATION.c.subscriber_id.is_(None),
+                ESCALATION.c.cause.in_(of_incident),
+                _IS_LIVE,
+            )
+            .values(ended)
         )
 
 
@@ -245,6 +316,65 @@ def plan_digests(
             ],
         )
     return len(people)
+
+
+def plan_alarms(
+    connection: Connection,
+    *,
+    incident: IncidentId,
+    channels: Sequence[str],
+    now: datetime,
+) -> int:
+    """
+    Plan one alarm to each channel that none is on its way to already.
+
+    Like a message to somebody of the CA, it says what is live when it leaves.
+
+    Args:
+        connection: The transaction in which something was raised.
+        incident: Of which incident.
+        channels: Hashes of the channels' addresses.
+        now: The present instant, UTC.
+
+    Returns:
+        How many were planned.
+
+    """
+    if not channels:
+        return 0
+    of_incident = ALARM.c.incident_id == incident
+    waiting = set(
+        connection.execute(
+            select(ALARM.c.channel).where(
+                of_incident, ALARM.c.state == AlarmState.PLANNED.value
+            )
+        ).scalars()
+    )
+    last = connection.execute(
+        select(func.coalesce(func.max(ALARM.c.number), 0)).where(of_incident)
+    ).scalar_one()
+    rows = [
+        {
+            "incident_id": incident,
+            "number": last + 1,
+            "channel": channel,
+            "state": AlarmState.PLANNED.value,
+            "planned_at": now,
+            "due_at": now,
+            "attempts": 0,
+            "possibly_repeated": 0,
+        }
+        for channel in dict.fromkeys(channels)
+        if channel not in waiting
+    ]
+    if rows:
+        connection.execute(
+            insert_ignoring(
+                connection, ALARM, conflict=("incident_id", "number", "channel")
+            ),
+            rows,
+        )
+    return len(rows)
 
 
 def missing_roles(

@@ -87,7 +87,22 @@ class CertificateSample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveEscalation:
-    """One subscriber who needs a person, and how much is at stake."""
+    """
+    One subscriber who needs a person, and how much is at stake.
+
+    Args:
+        escalation_id: Its key.
+        subscriber: The organisation; empty: it is about the whole incident.
+        sector: As in the directory; may be empty.
+        cause: Why.
+        step: The ladder's step.
+        certificates: The subscriber's open ones.
+        missing: Of those, how many lack a CSR.
+        raised_at: When it was last raised, UTC.
+        raised_times: How often; 1: it is new.
+        acknowledged_by: Who said last that they are on it; None: nobody.
+
+    """
 
     escalation_id: int
     subscriber: str
@@ -97,6 +112,8 @@ class LiveEscalation:
     certificates: int
     missing: int
     raised_at: datetime
+    raised_times: int
+    acknowledged_by: str | None
 
 
 def certificate_samples(
@@ -164,7 +181,11 @@ def certificate_samples(
 def escalations_for(
     connection: Connection, *, incident: IncidentId, role: ContactRole
 ) -> list[LiveEscalation]:
-    """Return what is live for one role of the CA's own people, most certificates first."""
+    """
+    Return what waits for one role of the CA's own people, most certificates first.
+
+    What is about the whole incident comes before; what somebody is on is left out.
+    """
     live = and_(
         ESCALATION.c.incident_id == incident,
         ESCALATION.c.state.in_(
@@ -192,18 +213,24 @@ def escalations_for(
     rows = connection.execute(
         select(
             ESCALATION.c.id,
-            SUBSCRIBER.c.name,
-            SUBSCRIBER.c.sector,
+            func.coalesce(SUBSCRIBER.c.name, "").label("name"),
+            func.coalesce(SUBSCRIBER.c.sector, "").label("sector"),
             ESCALATION.c.cause,
             ESCALATION.c.step,
             ESCALATION.c.raised_at,
+            ESCALATION.c.raised_times,
+            ESCALATION.c.acknowledged_by,
             certificates.label("certificates"),
             func.coalesce(work.c.missing, 0).label("missing"),
         )
-        .join(SUBSCRIBER, SUBSCRIBER.c.id == ESCALATION.c.subscriber_id)
+        .outerjoin(SUBSCRIBER, SUBSCRIBER.c.id == ESCALATION.c.subscriber_id)
         .outerjoin(work, work.c.subscriber_id == ESCALATION.c.subscriber_id)
         .where(live)
-        .order_by(certificates.desc(), ESCALATION.c.id)
+        .order_by(
+            case((ESCALATION.c.subscriber_id.is_(None), 0), else_=1),
+            certificates.desc(),
+            ESCALATION.c.id,
+        )
     )
     return [
         LiveEscalation(
@@ -215,6 +242,8 @@ def escalations_for(
             certificates=int(row.certificates),
             missing=int(row.missing),
             raised_at=row.raised_at,
+            raised_times=row.raised_times,
+            acknowledged_by=row.acknowledged_by,
         )
         for row in rows
     ]

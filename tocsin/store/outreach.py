@@ -4,23 +4,24 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     Connection,
     and_,
     case,
     func,
-    or_,
     select,
     update,
 )
 
 from models.base import table
 from models.incident import AffectedCertificate, Incident
-from models.outreach import Escalation, Notice
+from models.outreach import Escalation, Notice, Reply
 from models.revocation import Revocation
 from models.subscriber import Contact, Subscriber
 from models.terms import (
+    LIVE_ESCALATIONS,
     UNSETTLED,
     ContactId,
     ContactState,
@@ -48,12 +49,9 @@ NOTICE = table(Notice)
 ESCALATION = table(Escalation)
 CERTIFICATE = table(AffectedCertificate)
 REVOCATION = table(Revocation)
+REPLY = table(Reply)
 
-# Spelled out: a statement that runs for many rows at once cannot expand a list.
-_IS_LIVE = or_(
-    ESCALATION.c.state == EscalationState.RAISED.value,
-    ESCALATION.c.state == EscalationState.TOLD.value,
-)
+_IS_LIVE = ESCALATION.c.state.in_([state.value for state in LIVE_ESCALATIONS])
 _WAITING = (NoticeState.PLANNED.value, NoticeState.SENDING.value)
 _MAY_GET_THROUGH = {NoticeState.SENT.value, *_WAITING}
 
@@ -63,6 +61,7 @@ class _Work:
     unsettled: int
     open: int
     missing: int
+    uninstalled: int
 
 
 def due_subscribers(
@@ -74,6 +73,7 @@ def due_subscribers(
             SUBSCRIBER.c.id,
             SUBSCRIBER.c.ladder_position,
             SUBSCRIBER.c.acknowledged_at.is_not(None).label("acknowledged"),
+            SUBSCRIBER.c.csr_refused_at.is_not(None).label("csr_refused"),
         )
         .where(SUBSCRIBER.c.incident_id == incident, SUBSCRIBER.c.look_at <= now)
         .order_by(SUBSCRIBER.c.look_at)
@@ -86,15 +86,19 @@ def due_subscribers(
     work = _open_work(connection, keys)
     contacts = _contacts(connection, keys)
     escalations = _live_escalations(connection, keys)
-    nothing = _Work(unsettled=0, open=0, missing=0)
+    answers = _last_answers(connection, keys)
+    nothing = _Work(unsettled=0, open=0, missing=0, uninstalled=0)
     return [
         SubscriberFacts(
             subscriber=SubscriberId(row.id),
             position=row.ladder_position,
             has_acknowledged=bool(row.acknowledged),
+            last_answer_at=answers.get(row.id),
             unsettled_certificates=work.get(row.id, nothing).unsettled,
             open_certificates=work.get(row.id, nothing).open,
             missing_csrs=work.get(row.id, nothing).missing,
+            uninstalled_certificates=work.get(row.id, nothing).uninstalled,
+            has_refused_csr=bool(row.csr_refused),
             contacts=tuple(contacts[row.id]),
             escalations=tuple(escalations[row.id]),
         )
@@ -116,12 +120,17 @@ def _open_work(connection: Connection, subscribers: Sequence[int]) -> dict[int, 
         is_open,
         CERTIFICATE.c.replacement_state == ReplacementState.AWAITING_CSR.value,
     )
+    lacks_use = and_(
+        is_open,
+        CERTIFICATE.c.replacement_state == ReplacementState.REPLACEMENT_ISSUED.value,
+    )
     rows = connection.execute(
         select(
             CERTIFICATE.c.subscriber_id,
             func.sum(case((is_unsettled, 1), else_=0)).label("unsettled"),
             func.sum(case((is_open, 1), else_=0)).label("open"),
             func.sum(case((lacks_csr, 1), else_=0)).label("missing"),
+            func.sum(case((lacks_use, 1), else_=0)).label("uninstalled"),
         )
         .join(REVOCATION, REVOCATION.c.certificate_id == CERTIFICATE.c.id)
         .where(CERTIFICATE.c.subscriber_id.in_(subscribers))
@@ -129,7 +138,10 @@ def _open_work(connection: Connection, subscribers: Sequence[int]) -> dict[int, 
     )
     return {
         row.subscriber_id: _Work(
-            unsettled=int(row.unsettled), open=int(row.open), missing=int(row.missing)
+            unsettled=int(row.unsettled),
+            open=int(row.open),
+            missing=int(row.missing),
+            uninstalled=int(row.uninstalled),
         )
         for row in rows
     }
@@ -163,6 +175,7 @@ def _contacts(
                 state=ContactState(row.state),
                 named_by_reply=row.named_by_reply,
                 notices=frozenset(notices[row.id]),
+                was_reached=NoticeState.SENT.value in states[row.id],
                 came_back=NoticeState.BOUNCED.value in states[row.id]
                 and not states[row.id] & _MAY_GET_THROUGH,
             )
@@ -175,14 +188,52 @@ def _live_escalations(
 ) -> Mapping[int, list[EscalationFacts]]:
     found: dict[int, list[EscalationFacts]] = defaultdict(list)
     for row in connection.execute(
-        select(ESCALATION.c.subscriber_id, ESCALATION.c.cause, ESCALATION.c.level)
+        select(ESCALATION)
         .where(ESCALATION.c.subscriber_id.in_(subscribers), _IS_LIVE)
         .order_by(ESCALATION.c.id)
     ):
-        found[row.subscriber_id].append(
-            EscalationFacts(cause=EscalationCause(row.cause), level=row.level)
-        )
+        found[row.subscriber_id].append(_escalation(row))
     return found
+
+
+def incident_escalations(
+    connection: Connection, *, incident: IncidentId
+) -> list[EscalationFacts]:
+    """Return what is live of the whole incident, not of one of its subscribers."""
+    return [
+        _escalation(row)
+        for row in connection.execute(
+            select(ESCALATION).where(
+                ESCALATION.c.incident_id == incident,
+                ESCALATION.c.subscriber_id.is_(None),
+                _IS_LIVE,
+            )
+        )
+    ]
+
+
+def _escalation(row: Any) -> EscalationFacts:
+    return EscalationFacts(
+        cause=EscalationCause(row.cause),
+        level=row.level,
+        state=EscalationState(row.state),
+        raised_at=row.raised_at,
+        acknowledged_at=row.acknowledged_at,
+    )
+
+
+def _last_answers(
+    connection: Connection, subscribers: Sequence[int]
+) -> dict[int, datetime]:
+    """Return when a reply of each subscriber last came in; silent ones are left out."""
+    return {
+        row.subscriber_id: row.last
+        for row in connection.execute(
+            select(REPLY.c.subscriber_id, func.max(REPLY.c.received_at).label("last"))
+            .where(REPLY.c.subscriber_id.in_(subscribers))
+            .group_by(REPLY.c.subscriber_id)
+        )
+    }
 
 
 def next_look_at(connection: Connection) -> datetime | None:

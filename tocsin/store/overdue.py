@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Select, func, select
 
-from models.terms import RevocationState
+from models.terms import IncidentId, RevocationState
 from tocsin.store.revocations import REVOCATION, is_free
 
 
@@ -37,6 +37,7 @@ def outstanding(
     now: datetime,
     grace: timedelta,
     publication_within: timedelta,
+    incident: IncidentId | None = None,
 ) -> Outstanding:
     """
     Count what ought to have been done by now.
@@ -46,17 +47,20 @@ def outstanding(
         now: The present instant, UTC.
         grace: How long something may take after it was due.
         publication_within: How long a CA may take to publish, on top of that.
+        incident: Of which incident; None: of all.
 
     """
     due_before = now - grace
+    of_incident = [] if incident is None else [REVOCATION.c.incident_id == incident]
     overdue = sum(
-        connection.execute(statement).scalar_one()
+        connection.execute(statement.where(*of_incident)).scalar_one()
         for statement in overdue_statements(now=now, due_before=due_before)
     )
     unpublished = connection.execute(
         select(func.count()).where(
             REVOCATION.c.state == RevocationState.REVOKED,
             REVOCATION.c.revoked_at <= due_before - publication_within,
+            *of_incident,
         )
     ).scalar_one()
     return Outstanding(overdue=overdue, unpublished=unpublished)

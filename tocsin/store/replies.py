@@ -302,6 +302,17 @@ def acknowledge(
     )
 
 
+def set_csr_refused(
+    connection: Connection, *, subscriber: SubscriberId, at: datetime | None
+) -> None:
+    """Note when a CSR came in that cannot be used; None: a good one came since."""
+    connection.execute(
+        update(SUBSCRIBER)
+        .where(SUBSCRIBER.c.id == subscriber)
+        .values(csr_refused_at=at)
+    )
+
+
 def pending_replies(
     connection: Connection, *, subscriber: SubscriberId
 ) -> list[FiledReply]:

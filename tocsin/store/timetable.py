@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, exists, func, select
 
 from models.base import table
 from models.incident import Incident
 from models.outreach import Escalation, Notice
 from models.revocation import Revocation
 from models.subscriber import Contact, Subscriber
-from models.terms import IncidentId, NoticeState, RevocationState
+from models.terms import ContactState, IncidentId, NoticeState, RevocationState
 from tocsin.policy.facts import IncidentFacts
 from tocsin.policy.ladder import Condition, DueStep, parse_ladder
 from tocsin.policy.ladder import timetable as ladder_timetable
@@ -26,6 +26,7 @@ _NOTICE = table(Notice)
 _ESCALATION = table(Escalation)
 
 _UNREVOKED = (RevocationState.SCHEDULED.value, RevocationState.SUBMITTED.value)
+_ACTIVE = ContactState.ACTIVE.value
 _TAKEN = (NoticeState.SENT.value, NoticeState.BOUNCED.value)
 
 
@@ -53,9 +54,13 @@ def timetable(
         )
         steps = ladder_timetable(parse_ladder(text), facts) if text else ()
         concerned = _concerned(connection, incident)
+        if any(due.step.when is Condition.NOT_DELIVERED for due in steps):
+            concerned[Condition.NOT_DELIVERED] = _undelivered(connection, incident)
         past = _past(connection, incident)
         entries += [
-            _step(due, now=now, concerned=concerned, past=past) for due in steps
+            _step(due, now=now, concerned=concerned, past=past)
+            for due in steps
+            if due.is_moment
         ]
         entries.append(
             TimetableEntry(
@@ -77,27 +82,30 @@ class _Past:
 
 
 def _step(
-    due: DueStep, *, now: datetime, concerned: dict[Condition, int], past: _Past
+    due: DueStep, *, now: datetime, concerned: dict[Condition, int | None], past: _Past
 ) -> TimetableEntry:
-    level = due.step.level
     if due.due_at > now:
         return TimetableEntry(
-            at=due.due_at, name=due.step.name, subscribers=concerned[due.step.when]
+            at=due.due_at, name=due.name, subscribers=concerned[due.step.when]
         )
     # A contact's first notice has sequence 0, whichever step it came from.
-    levels = {level, 0} if due.step.when is Condition.ALWAYS else {level}
+    levels = {due.sequence} | ({0} if due.step.when is Condition.ALWAYS else set())
+    # An escalation that is raised again stays the one it was.
+    raises = bool(due.step.targets) and not due.repetition
     return TimetableEntry(
         at=due.due_at,
-        name=due.step.name,
+        name=due.name,
         notices=sum(past.notices.get(one, 0) for one in levels)
         if due.step.notice
         else None,
         sent=sum(past.sent.get(one, 0) for one in levels) if due.step.notice else None,
-        escalations=past.escalations.get(level, 0) if due.step.roles else None,
+        escalations=past.escalations.get(due.step.level, 0) if raises else None,
     )
 
 
-def _concerned(connection: Connection, incident: IncidentId) -> dict[Condition, int]:
+def _concerned(
+    connection: Connection, incident: IncidentId
+) -> dict[Condition, int | None]:
     held = held_certificates(incident)
     row = connection.execute(
         select(
@@ -106,6 +114,10 @@ def _concerned(connection: Connection, incident: IncidentId) -> dict[Condition, 
             func.count()
             .filter(held.c.open > 0, _SUBSCRIBER.c.acknowledged_at.is_(None))
             .label("silent"),
+            func.count()
+            .filter(held.c.missing > 0, _SUBSCRIBER.c.csr_refused_at.is_not(None))
+            .label("refused"),
+            func.count().filter(held.c.issued > 0).label("uninstalled"),
         )
         .select_from(_SUBSCRIBER)
         .join(held, held.c.subscriber_id == _SUBSCRIBER.c.id)
@@ -114,8 +126,31 @@ def _concerned(connection: Connection, incident: IncidentId) -> dict[Condition, 
         Condition.ALWAYS: row.open,
         Condition.OPEN: row.open,
         Condition.CSR_MISSING: row.missing,
+        Condition.CSR_REFUSED: row.refused,
         Condition.NOT_ACKNOWLEDGED: row.silent,
+        Condition.NOT_INSTALLED: row.uninstalled,
+        Condition.FORECAST_LATE: None,  # it is about the incident
     }
+
+
+def _undelivered(connection: Connection, incident: IncidentId) -> int:
+    """Count whom there is an address of, and to none of them anything got through."""
+    held = held_certificates(incident)
+    reachable = exists().where(
+        _CONTACT.c.subscriber_id == _SUBSCRIBER.c.id, _CONTACT.c.state == _ACTIVE
+    )
+    reached = exists().where(
+        _CONTACT.c.subscriber_id == _SUBSCRIBER.c.id,
+        _CONTACT.c.state == _ACTIVE,
+        _NOTICE.c.contact_id == _CONTACT.c.id,
+        _NOTICE.c.state == NoticeState.SENT.value,
+    )
+    return connection.execute(
+        select(func.count())
+        .select_from(_SUBSCRIBER)
+        .join(held, held.c.subscriber_id == _SUBSCRIBER.c.id)
+        .where(held.c.open > 0, reachable, ~reached)
+    ).scalar_one()
 
 
 def _past(connection: Connection, incident: IncidentId) -> _Past:

@@ -13,9 +13,11 @@ from models.outreach import Escalation, Notice
 from models.revocation import Revocation
 from models.subscriber import Contact, Subscriber
 from models.terms import (
+    LIVE_ESCALATIONS,
     UNSETTLED,
     ContactState,
     EscalationCause,
+    EscalationId,
     EscalationState,
     IncidentId,
     ReplacementState,
@@ -41,7 +43,7 @@ _ESCALATION = table(Escalation)
 
 _UNREVOKED = (RevocationState.SCHEDULED.value, RevocationState.SUBMITTED.value)
 _OPEN = tuple(state.value for state in UNSETTLED)
-_LIVE = (EscalationState.RAISED.value, EscalationState.TOLD.value)
+_LIVE = [state.value for state in LIVE_ESCALATIONS]
 
 # A draft has no revocations yet, hence the outer join and the NULL.
 _IS_UNREVOKED: ColumnElement[bool] = _REVOCATION.c.state.is_(
@@ -49,6 +51,9 @@ _IS_UNREVOKED: ColumnElement[bool] = _REVOCATION.c.state.is_(
 ) | _REVOCATION.c.state.in_(_UNREVOKED)
 _IS_MISSING = _IS_UNREVOKED & (
     _CERTIFICATE.c.replacement_state == ReplacementState.AWAITING_CSR.value
+)
+_IS_ISSUED = _IS_UNREVOKED & (
+    _CERTIFICATE.c.replacement_state == ReplacementState.REPLACEMENT_ISSUED.value
 )
 _IS_OPEN = _IS_UNREVOKED & _CERTIFICATE.c.replacement_state.in_(_OPEN)
 
@@ -84,7 +89,7 @@ def subscribers_owing_csr(
         ).limit(limit)
     ).all()
     told = _last_notices(connection, [row.id for row in rows])
-    contacts = _contacts(connection, [row.id for row in rows])
+    contacts = callable_contacts(connection, [row.id for row in rows])
     return Owing(
         rows=tuple(
             OwingSubscriber(
@@ -114,17 +119,19 @@ def live_escalations(
     rows = connection.execute(
         select(
             _ESCALATION,
-            _SUBSCRIBER.c.name,
+            func.coalesce(_SUBSCRIBER.c.name, "").label("name"),
             func.coalesce(held.c.certificates, 0).label("certificates"),
             func.coalesce(held.c.unrevoked, 0).label("unrevoked"),
         )
-        .join(_SUBSCRIBER, _SUBSCRIBER.c.id == _ESCALATION.c.subscriber_id)
+        .outerjoin(_SUBSCRIBER, _SUBSCRIBER.c.id == _ESCALATION.c.subscriber_id)
         .outerjoin(held, held.c.subscriber_id == _SUBSCRIBER.c.id)
         .where(is_live)
         .order_by(
-            # Nobody can be reached: no step of the ladder will help.
+            # The whole incident; then those whom nobody can reach: no step will help.
             case(
-                (_ESCALATION.c.cause == EscalationCause.UNREACHABLE.value, 0), else_=1
+                (_ESCALATION.c.subscriber_id.is_(None), 0),
+                (_ESCALATION.c.cause == EscalationCause.UNREACHABLE.value, 1),
+                else_=2,
             ),
             _ESCALATION.c.level.desc(),
             func.coalesce(held.c.unrevoked, 0).desc(),
@@ -135,14 +142,21 @@ def live_escalations(
     return LiveEscalations(
         rows=tuple(
             LiveEscalation(
-                subscriber=SubscriberId(row.subscriber_id),
+                escalation=EscalationId(row.id),
+                subscriber=None
+                if row.subscriber_id is None
+                else SubscriberId(row.subscriber_id),
                 name=row.name,
                 cause=EscalationCause(row.cause),
                 level=row.level,
                 step=row.step,
                 targets=tuple(row.targets),
+                state=EscalationState(row.state),
                 raised_at=row.raised_at,
+                raised_times=row.raised_times,
                 told_at=row.told_at,
+                acknowledged_at=row.acknowledged_at,
+                acknowledged_by=row.acknowledged_by,
                 certificates=row.certificates,
                 open_certificates=row.unrevoked,
             )
@@ -204,7 +218,7 @@ def unreachable(
             case((active == 0, 0), else_=1), held.c.unrevoked.desc(), _SUBSCRIBER.c.name
         ).limit(limit)
     ).all()
-    contacts = _contacts(connection, [row.id for row in rows])
+    contacts = callable_contacts(connection, [row.id for row in rows])
     return Unreachable(
         rows=tuple(
             UnreachableSubscriber(
@@ -225,7 +239,7 @@ def unreachable(
 
 
 def held_certificates(incident: IncidentId) -> Any:
-    """Each subscriber's certificates: all, not revoked, open, without a CSR."""
+    """Each subscriber's certificates: all, not revoked, open, without a CSR, issued."""
     return (
         select(
             _CERTIFICATE.c.subscriber_id,
@@ -233,6 +247,7 @@ def held_certificates(incident: IncidentId) -> Any:
             func.count().filter(_IS_UNREVOKED).label("unrevoked"),
             func.count().filter(_IS_OPEN).label("open"),
             func.count().filter(_IS_MISSING).label("missing"),
+            func.count().filter(_IS_ISSUED).label("issued"),
         )
         .select_from(_CERTIFICATE)
         .outerjoin(_REVOCATION, _REVOCATION.c.certificate_id == _CERTIFICATE.c.id)
@@ -256,7 +271,7 @@ def _last_notices(
     }
 
 
-def _contacts(
+def callable_contacts(
     connection: Connection, subscribers: Iterable[int]
 ) -> dict[int, tuple[CallableContact, ...]]:
     """Find everybody who may be called: not those who said they are not the person."""

@@ -1,0 +1,188 @@
+"""Checks that each step that was due was taken; one that was not is an escalation."""
+
+import json
+import os
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import httpx
+import structlog
+from sqlalchemy import Engine
+
+from models.terms import EscalationCause, IncidentId
+from tocsin.clock import Clock
+from tocsin.policy.effects import RaiseEscalation
+from tocsin.policy.escalations import due_missed_escalation
+from tocsin.policy.ladder import parse_ladder
+from tocsin.policy.watchdog import Missed, missed, steps_due
+from tocsin.steps.outreach import Telling, put_on_record
+from tocsin.store import audit, outreach
+from tocsin.store.incidents import lock_incident, read_incident, running_incidents
+from tocsin.store.session import reading, writing
+from tocsin.store.watch import watch_facts
+
+log = structlog.get_logger()
+
+_ANSWERS_WITHIN = 5.0  # seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """
+    What shows others that nothing due was missed.
+
+    Args:
+        grace: How long anything may take after it was due.
+        file: Written while all is well; None: there is none. Who looks at its age
+            learns that the engine is dead, and that it is alive and fails.
+        url: Fetched while all is well; None: none is. It is a secret.
+
+    """
+
+    grace: timedelta
+    file: Path | None = None
+    url: str | None = None
+
+
+NO_HEARTBEAT = Heartbeat(grace=timedelta(minutes=10))
+"""Checks and escalates, and shows nothing to anybody outside."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """
+    What one look found.
+
+    Args:
+        at: When, UTC.
+        incidents: How many are running.
+        missed: What was due and not done, by incident; those without are left out.
+
+    """
+
+    at: datetime
+    incidents: int
+    missed: dict[IncidentId, tuple[Missed, ...]]
+
+    @property
+    def all_is_well(self) -> bool:
+        """Whether everything due was done."""
+        return not self.missed
+
+
+def watch_once(
+    engine: Engine,
+    clock: Clock,
+    *,
+    telling: Telling,
+    publication_within: timedelta,
+    heartbeat: Heartbeat,
+) -> Watched:
+    """
+    Look at all running incidents, escalate what was missed, show that all is well.
+
+    Args:
+        engine: The database.
+        clock: Tells now.
+        telling: How the CA's own people are told.
+        publication_within: How long the CA may take to publish.
+        heartbeat: What others see; withheld when something was missed.
+
+    """
+    now = clock.now()
+    with reading(engine) as connection:
+        incidents = running_incidents(connection)
+    found: dict[IncidentId, tuple[Missed, ...]] = {}
+    for incident in incidents:
+        left = _look(
+            engine,
+            incident,
+            now=now,
+            telling=telling,
+            grace=heartbeat.grace,
+            publication_within=publication_within,
+        )
+        if left:
+            found[incident] = left
+    watched = Watched(at=now, incidents=len(incidents), missed=found)
+    if watched.all_is_well:
+        _beat(heartbeat, watched)
+    for incident, left in found.items():
+        log.error(
+            "Something due was not done; heartbeat withheld",
+            incident=incident,
+            missed=[one.sentence for one in left],
+        )
+    return watched
+
+
+def _look(
+    engine: Engine,
+    incident: IncidentId,
+    *,
+    now: datetime,
+    telling: Telling,
+    grace: timedelta,
+    publication_within: timedelta,
+) -> tuple[Missed, ...]:
+    with reading(engine) as connection:
+        record = read_incident(connection, incident=incident)
+        ladder, facts = parse_ladder(record.ladder), record.facts
+        left = tuple(
+            missed(
+                watch_facts(
+                    connection,
+                    incident=incident,
+                    expected=steps_due(ladder, facts, now=now, grace=grace),
+                    now=now,
+                    grace=grace,
+                    publication_within=publication_within,
+                ),
+                ladder=ladder,
+                incident=facts,
+                now=now,
+                grace=grace,
+            )
+        )
+        live = outreach.incident_escalations(connection, incident=incident)
+    if not left and EscalationCause.STEP_MISSED not in {known.cause for known in live}:
+        return left
+    with writing(engine) as connection:
+        lock_incident(connection, incident=incident)
+        effects = list(
+            due_missed_escalation(
+                outreach.incident_escalations(connection, incident=incident),
+                ladder=ladder,
+                is_missed=bool(left),
+                now=now,
+            )
+        )
+        if any(isinstance(effect, RaiseEscalation) for effect in effects):
+            audit.append(
+                connection,
+                incident=incident,
+                at=now,
+                actor="watchdog",
+                action="steps-missed",
+                detail={"missed": [one.sentence for one in left]},
+            )
+        put_on_record(connection, effects, incident=incident, telling=telling, now=now)
+    return left
+
+
+def _beat(heartbeat: Heartbeat, watched: Watched) -> None:
+    if heartbeat.file is not None:
+        text = json.dumps(
+            {"at": watched.at.isoformat(), "incidents": watched.incidents}
+        )
+        # Whole or not at all: whoever watches must never read half a heartbeat.
+        written = heartbeat.file.with_name(f"{heartbeat.file.name}.{os.getpid()}.new")
+        written.write_text(text + "\n", "utf-8")
+        written.replace(heartbeat.file)
+    if heartbeat.url is not None:
+        try:
+            httpx.get(heartbeat.url, timeout=_ANSWERS_WITHIN).raise_for_status()
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            # Its address is a secret, and the error may quote it.
+            log.warning("The heartbeat was not taken", error=type(error).__name__)
