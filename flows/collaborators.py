@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from uuid import UUID
 
 from tocsin.clock import SystemClock
 from tocsin.log import configure_logging
@@ -20,11 +21,13 @@ class Equipment:
     Args:
         settings: What the operator set.
         collaborators: Database, CA, relay and clock.
+        told: Identifiers of the events that are known to have been told.
 
     """
 
     settings: Settings
     collaborators: Collaborators
+    told: set[UUID] = field(default_factory=set)
 
 
 _held: ContextVar[Equipment | None] = ContextVar("_held", default=None)
@@ -42,7 +45,6 @@ def equipped() -> Iterator[Equipment]:
     if held is not None:
         yield held
         return
-    configure_logging()
     configure_logging()
     settings = read_settings()
     with open_collaborators(settings, clock=SystemClock()) as collaborators:

@@ -9,17 +9,18 @@ from prefect import State, flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed
 
-from flows.artifacts import show_incidents
 from flows.collaborators import equipped
+from flows.events import tell_cycle_ended
 from flows.milestones import (
     CYCLE_FLOW,
+    CYCLE_NAME,
     MILESTONE_FLOW,
-    ensure_milestones,
     mark_lost_runs,
+    name_upcoming_cycles,
 )
+from flows.showing import show_incidents
 from models.terms import IncidentId
 from tocsin.steps.advance import Advanced, advance
-from tocsin.steps.launch import milestones
 from tocsin.store.incidents import running_incidents
 from tocsin.store.session import reading
 
@@ -27,7 +28,7 @@ SERVED_SINCE = "TOCSIN_FLOWS_SERVED_SINCE"
 """Set by the runner for its runs: when it started, ISO 8601 with zone."""
 
 
-@flow(name=CYCLE_FLOW, flow_run_name="Whatever is due", retries=0, persist_result=False)
+@flow(name=CYCLE_FLOW, flow_run_name=CYCLE_NAME, retries=0, persist_result=False)
 def cycle() -> State[Any]:
     """
     Do everything that is due, for all incidents; runs every minute.
@@ -35,14 +36,12 @@ def cycle() -> State[Any]:
     The name of its state says what it did. A run that comes late, or twice, finds less
     or nothing to do: what is due stands in Tocsin's own database.
     """
-    with equipped() as at_hand:
+    with equipped():
         running = _running()
         done = do_what_is_due()
-        announce_milestones()
-        show_dashboards(sorted({*running, *_running()}))
-        del at_hand
-    if since := os.environ.get(SERVED_SINCE):
-        tidy_runs(datetime.fromisoformat(since))
+        show_managers(sorted({*running, *_running()}))
+    if not done.problems:
+        tell_cycle_ended()
     return _state(done)
 
 
@@ -62,7 +61,7 @@ def milestone(incident: str, key: str) -> State[Any]:
     del key  # it is in the run's name, for people; what is due decides itself
     with equipped():
         done = do_what_is_due()
-        show_dashboards([IncidentId(incident)])
+        show_managers([IncidentId(incident)])
     return _state(done)
 
 
@@ -73,38 +72,17 @@ def do_what_is_due() -> Advanced:
         return advance(at_hand.collaborators)
 
 
-@task(name="Announce moments", cache_policy=NO_CACHE, retries=0, persist_result=False)
-def announce_milestones() -> int:
-    """Schedule the moments of running incidents that have no run yet."""
+@task(name="Show how it stands", cache_policy=NO_CACHE, retries=0, persist_result=False)
+def show_managers(incidents: Sequence[IncidentId]) -> None:
+    """Bring pages and timetables of these incidents up to date, and tell what changed."""
     with equipped() as at_hand:
-        c = at_hand.collaborators
-        return sum(
-            ensure_milestones(
-                incident, milestones(c.engine, incident=incident), now=c.clock.now()
+        show_incidents(at_hand, incidents)
+        if since := os.environ.get(SERVED_SINCE):
+            name_upcoming_cycles()
+            mark_lost_runs(
+                served_since=datetime.fromisoformat(since),
+                now=at_hand.collaborators.clock.now(),
             )
-            for incident in _running()
-        )
-
-
-@task(name="Show dashboards", cache_policy=NO_CACHE, retries=0, persist_result=False)
-def show_dashboards(incidents: Sequence[IncidentId]) -> None:
-    """Bring the pages of these incidents up to date."""
-    with equipped() as at_hand:
-        show_incidents(
-            at_hand.collaborators.engine,
-            incidents,
-            now=at_hand.collaborators.clock.now(),
-            base=at_hand.settings.prefect_url,
-        )
-
-
-@task(name="Tidy runs", cache_policy=NO_CACHE, retries=0, persist_result=False)
-def tidy_runs(served_since: datetime) -> int:
-    """Call runs crashed whose process an earlier runner took with it."""
-    with equipped() as at_hand:
-        return mark_lost_runs(
-            served_since=served_since, now=at_hand.collaborators.clock.now()
-        )
 
 
 def _running() -> list[IncidentId]:
@@ -121,8 +99,8 @@ def _state(done: Advanced) -> State[Any]:
         return Failed(name=sentence, message=f"{sentence}. The log says why.")
     if done.busy:
         return Completed(
-            name="BusyElsewhere", message="Another run was at it.", data=done
+            name="Busy elsewhere", message="Another run was at it.", data=done
         )
     if done.did_nothing:
-        return Completed(name="NothingDue", message=sentence, data=done)
+        return Completed(name="Nothing was due", message=sentence, data=done)
     return Completed(name=sentence, message=sentence, data=done)

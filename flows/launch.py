@@ -10,12 +10,13 @@ from urllib.parse import quote
 
 from prefect import State, flow, runtime, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
 from prefect.states import Completed, Failed
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.artifacts import add_page, show_incidents
+from flows.artifacts import add_page
 from flows.collaborators import equipped
-from flows.milestones import ensure_milestones
+from flows.showing import show_incidents
 from models.terms import Circumstance, IncidentId
 from tocsin.errors import BadInput, Refused, TocsinError
 from tocsin.policy.rules import shipped_rule_pack
@@ -185,12 +186,14 @@ def draft_and_preview(form: IncidentForm) -> Previewed:
             settings=settings,
             now=c.clock.now(),
         )
-        add_page(
-            key=f"preview-{incident}",
-            markdown=f"{preview_markdown(preview)}\n\n"
-            f"{_how_to_launch(form, incident, base=settings.prefect_url)}",
-            description=f"What launching “{preview.title}” would do",
-        )
+        with get_client(sync_client=True) as client:
+            add_page(
+                client,
+                key=f"preview-{incident}",
+                markdown=f"{preview_markdown(preview)}\n\n"
+                f"{_how_to_launch(form, incident, base=settings.prefect_url)}",
+                description=f"What launching “{preview.title}” would do",
+            )
     return Previewed(
         incident=incident,
         certificates=preview.certificates,
@@ -227,10 +230,7 @@ def launch_draft(form: IncidentForm) -> Launched:
             actor="officer",
             clock=c.clock,
         )
-        ensure_milestones(incident, launched.milestones, now=c.clock.now())
-        show_incidents(
-            c.engine, [incident], now=c.clock.now(), base=settings.prefect_url
-        )
+        show_incidents(at_hand, [incident])
     return launched
 
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -25,15 +26,16 @@ from prefect.states import Crashed
 from flows.artifacts import page_address
 from flows.collaborators import Equipment, holding
 from flows.cycle import cycle, milestone
-from flows.dashboards import Page
 from flows.launch import IncidentForm, Mode, Previewed, open_incident
 from models.terms import IncidentId
 from tocsin.demo.folder import Folder
 from tocsin.demo.machine import Machine, run_replay
 from tocsin.demo.replay import Moment
+from tocsin.demo.summary import DemoSummary
 from tocsin.errors import Broken, Unavailable
 from tocsin.log import configure_logging
 from tocsin.policy.rules import shipped_rule_pack
+from tocsin.reports.dashboards.board import Page
 from tocsin.steps.advance import Advanced
 from tocsin.steps.launch import Launched, milestones
 
@@ -189,22 +191,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The demo's engine.")
     parser.add_argument("--directory", type=Path, required=True)
     parser.add_argument("--prefect-port", type=int, default=4200)
+    parser.add_argument("--until", type=datetime.fromisoformat)
+    parser.add_argument("--stay", action="store_true", help="until SIGTERM")
     arguments = parser.parse_args()
     configure_logging()
     folder = Folder(arguments.directory)
+
+    def tell(summary: DemoSummary) -> None:
+        overview = page_address(
+            summary.figures.summary.incident,
+            Page.OVERVIEW,
+            base=f"http://127.0.0.1:{arguments.prefect_port}",
+        )
+        stopped_at = None if folder.progress().is_finished else folder.progress().now
+        _tell(
+            {
+                "summary": summary.as_json(),
+                "overview": overview,
+                "stopped_at": stopped_at and stopped_at.isoformat(),
+            }
+        )
+        if arguments.stay:
+            # The pages lead to the portal, which lives in this process.
+            threading.Event().wait()
+
     with folder.held("engine"):
-        summary = run_replay(
+        run_replay(
             folder,
             make_driver=PrefectDriver,
             show=_show,
             prefect_port=arguments.prefect_port,
+            until=arguments.until,
+            stay=tell,
         )
-    overview = page_address(
-        summary.figures.summary.incident,
-        Page.OVERVIEW,
-        base=f"http://127.0.0.1:{arguments.prefect_port}",
-    )
-    _tell({"summary": summary.as_json(), "overview": overview})
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from prefect.client.orchestration import get_client
 from prefect.deployments.runner import RunnerDeployment
 from prefect.types.entrypoint import EntrypointType
 
+from flows.alarm import ALARM, ALARM_FLOW, alarm
+from flows.automations import automations, ensure_automations
 from flows.cycle import SERVED_SINCE, cycle, milestone
 from flows.launch import open_incident
 from flows.milestones import CYCLE, CYCLE_FLOW, MILESTONE
@@ -57,6 +59,15 @@ def deployments() -> list[RunnerDeployment]:
             paused=False,
             tags=["tocsin"],
         ),
+        RunnerDeployment.from_flow(
+            alarm,
+            name=ALARM,
+            description="Run by automations when the cycle fails, is late or silent: "
+            "tells the operations managers.",
+            entrypoint_type=EntrypointType.MODULE_PATH,
+            paused=False,
+            tags=["tocsin"],
+        ),
     ]
 
 
@@ -67,6 +78,10 @@ def main() -> None:
     declared = deployments()
     for deployment in declared:
         deployment.apply()
+    with get_client(sync_client=True) as client:
+        cycle_id = client.read_deployment_by_name(f"{CYCLE_FLOW}/{CYCLE}").id
+        alarm_id = client.read_deployment_by_name(f"{ALARM_FLOW}/{ALARM}").id
+        ensure_automations(client, automations(cycle=cycle_id, alarm=alarm_id))
     _drop_missed_cycles()
     serve(
         *declared,

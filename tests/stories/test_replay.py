@@ -25,6 +25,10 @@ _DIFFERENT_EACH_RUN = {
 }
 
 
+LAST_HOUR = record.DEADLINE.replace(hour=20)
+"""Everything is published, and the deadline has not passed."""
+
+
 class Interrupted(Exception):  # noqa: N818 - named for what happened
     """The replay was stopped half-way."""
 
@@ -128,7 +132,7 @@ def test_reports_are_written_when_the_replay_ends(
     assert "1,111" in (folder.reports / "status.md").read_text("utf-8")
 
 
-def test_i4_the_same_figures_result_when_the_replay_is_interrupted_and_goes_on(
+def test_i4_the_same_figures_result_when_the_replay_is_interrupted_stops_and_goes_on(
     summary: DemoSummary, tmp_path: Path
 ) -> None:
     folder = Folder(tmp_path)
@@ -144,6 +148,10 @@ def test_i4_the_same_figures_result_when_the_replay_is_interrupted_and_goes_on(
     for instant in (record.LAUNCHED_AT, record.STATUSES[0].at.replace(day=22)):
         with pytest.raises(Interrupted):
             _replay(folder, until(instant))
+        folder.open()
+    for moment in (record.LAUNCHED_AT.replace(day=23), LAST_HOUR):
+        run_replay(folder, make_driver=DirectDriver, show=lambda _: None, until=moment)
+        assert folder.progress().now == moment
         folder.open()
     again = _replay(folder, lambda _: None)
 

@@ -146,9 +146,10 @@ def child_environment(settings: Settings) -> dict[str, str]:
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
-        # Upcoming runs are the timetable: a hundred cycles would hide it.
-        "PREFECT_SERVER_SERVICES_SCHEDULER_MAX_RUNS": "3",
-        "PREFECT_SERVER_SERVICES_SCHEDULER_MIN_RUNS": "2",
+        # Upcoming runs are the timetable: a hundred cycles would hide it. But what is
+        # scheduled less than five minutes ahead reaches automations late.
+        "PREFECT_SERVER_SERVICES_SCHEDULER_MAX_RUNS": "8",
+        "PREFECT_SERVER_SERVICES_SCHEDULER_MIN_RUNS": "7",
         # The cycle leaves 1,440 runs a day; Prefect's record is nobody's evidence.
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
         "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(14 * 86_400),

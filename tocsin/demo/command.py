@@ -55,6 +55,14 @@ def demo(
         int | None,
         typer.Option(help="Port of the Prefect UI. Default: 4200, or a free one."),
     ] = None,
+    until: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"],
+            help="Stop at this moment of 2024, Hong Kong time, to look around: "
+            '"2024-03-21 09:00". The next run goes on from there.',
+        ),
+    ] = None,
 ) -> None:
     """
     Replay the Hongkong Post incident of 2024: 1,111 certificates, five days, minutes.
@@ -71,6 +79,7 @@ def demo(
             errors=errors,
             port=port,
             summary=summary,
+            until=until.replace(tzinfo=ZoneInfo(record.ZONE)) if until else None,
             stays=sys.stdout.isatty() and sys.stdin.isatty() and not ends,
         )
     except TocsinError as error:
@@ -91,6 +100,7 @@ def _run(
     errors: Console,
     port: int | None,
     summary: Path | None,
+    until: datetime | None,
     stays: bool,
 ) -> None:
     """Run the replay from beginning or half-way to its end, and show it."""
@@ -127,6 +137,8 @@ def _run(
                     str(folder.root),
                     "--prefect-port",
                     f"{chosen}",
+                    *(["--until", until.isoformat()] if until else []),
+                    *(["--stay"] if stays else []),
                 ],
                 environment=environment,
                 log=folder.logs / _ENGINE_LOG,
@@ -140,7 +152,7 @@ def _run(
                 f"http://127.0.0.1:{chosen}/api/health",
                 log=folder.logs / _SERVER_LOG,
             )
-            told = _follow(engine, screen, log=folder.logs / _ENGINE_LOG)
+            told = _follow(engine, screen, log=folder.logs / _ENGINE_LOG, stays=stays)
         figures = told["summary"]
         figures["wall_seconds"] = round(
             spent_before + time.perf_counter() - started_at, 1
@@ -153,16 +165,27 @@ def _run(
         (folder.reports / "summary.json").write_text(text, "utf-8")
         if summary is not None:
             summary.write_text(text, "utf-8")
-        _tell(folder, figures, url=told["overview"] if stays else None)
+        _tell(
+            folder,
+            figures,
+            url=told["overview"] if stays else None,
+            stopped_at=told["stopped_at"],
+        )
         if stays:
             _stay(server)
 
 
 def _follow(
-    engine: subprocess.Popen[str], screen: "_Screen", *, log: Path
+    engine: subprocess.Popen[str], screen: "_Screen", *, log: Path, stays: bool
 ) -> dict[str, Any]:
     """
-    Show what the engine tells, line by line, and return its last line.
+    Show what the engine tells, line by line, and return what it came to.
+
+    Args:
+        engine: The process.
+        screen: Where it is shown.
+        log: Where the engine says more.
+        stays: It lives on after its last line, until it is ended.
 
     Raises:
         Unavailable: It ended without one.
@@ -176,6 +199,8 @@ def _follow(
             told = json.loads(line)
             if "summary" in told:
                 final = told
+                if stays:
+                    return final
             else:
                 screen.show(told)
     if engine.wait() or final is None:
@@ -227,16 +252,29 @@ def _shown(errors: Console) -> Iterator[_Screen]:
         yield _Screen(progress=progress, task=progress.add_task("", total=1_111))
 
 
-def _tell(folder: Folder, figures: dict[str, Any], *, url: str | None) -> None:
+def _tell(
+    folder: Folder,
+    figures: dict[str, Any],
+    *,
+    url: str | None,
+    stopped_at: str | None,
+) -> None:
     """Say what came of it, where things lie and what to look at next."""
     out = Console(highlight=False, soft_wrap=True)
     in_time = figures["published_before_deadline"]
-    out.print(
-        f"\n[bold]{in_time:,} of {figures['certificates']:,} certificates revoked and "
-        "published before the deadline[/]"
-        f" ({_local(figures['deadline'])}). In 2024 it was "
-        f"{record.CONFIRMED_BY_DEADLINE} of {record.CERTIFICATES:,}.\n"
-    )
+    if stopped_at is not None:
+        out.print(
+            f"\n[bold]Stopped at {_local(stopped_at)}[/], with {in_time:,} of "
+            f"{figures['certificates']:,} certificates revoked and published. "
+            "The same command goes on from here.\n"
+        )
+    else:
+        out.print(
+            f"\n[bold]{in_time:,} of {figures['certificates']:,} certificates revoked "
+            f"and published before the deadline[/] ({_local(figures['deadline'])}). "
+            f"In 2024 it was {record.CONFIRMED_BY_DEADLINE} of "
+            f"{record.CERTIFICATES:,}.\n"
+        )
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column()
     table.add_column(justify="right")
@@ -308,7 +346,10 @@ def _lines(figures: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def _local(at: str | None) -> str:
-    return f"{datetime.fromisoformat(at):%Y-%m-%d %H:%M} UTC+8" if at else "never"
+    if at is None:
+        return "never"
+    local = datetime.fromisoformat(at).astimezone(ZoneInfo(record.ZONE))
+    return f"{local:%Y-%m-%d %H:%M} UTC+8"
 
 
 def _stay(server: subprocess.Popen[str]) -> None:

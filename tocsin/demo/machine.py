@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from urllib.parse import urlsplit
 
 import httpx
@@ -74,6 +75,8 @@ def run_replay(
     make_driver: Callable[[Machine], Driver],
     show: Callable[[Moment], None],
     prefect_port: int = 4200,
+    until: datetime | None = None,
+    stay: Callable[[DemoSummary], None] | None = None,
 ) -> DemoSummary:
     """
     Replay the incident in a folder, from its beginning or where it was killed.
@@ -83,6 +86,8 @@ def run_replay(
         make_driver: Makes what wakes the engine.
         show: Is told after each instant.
         prefect_port: Where the Prefect UI is, for links on its pages.
+        until: Stop at this instant; None: go on to the end of the record.
+        stay: Is told how it went while the portal still answers; None: nobody is.
 
     """
     organisations = invent_organisations()
@@ -121,7 +126,7 @@ def run_replay(
                 ),
                 show=show,
             )
-            incident = replay.run()
+            incident = replay.run(until=until)
             report = write_report(
                 collaborators.engine,
                 incident=incident,
@@ -134,15 +139,18 @@ def run_replay(
             if not verdict.is_intact:
                 raise Broken(f"the record of acts: {'; '.join(verdict.problems)}")
             replay.finish(incident)
-    spent = folder.progress()
-    return DemoSummary(
-        figures=report.figures,
-        acts=verdict.acts,
-        late_answers=Journal(folder.journal).count(Outcome.TOO_LATE),
-        wall_seconds=spent.wall_seconds,
-        prefect_seconds=spent.prefect_seconds,
-        peak_rss_bytes={"engine, portal and relay": own_peak_rss_bytes()},
-    )
+            spent = folder.progress()
+            summary = DemoSummary(
+                figures=report.figures,
+                acts=verdict.acts,
+                late_answers=Journal(folder.journal).count(Outcome.TOO_LATE),
+                wall_seconds=spent.wall_seconds,
+                prefect_seconds=spent.prefect_seconds,
+                peak_rss_bytes={"engine, portal and relay": own_peak_rss_bytes()},
+            )
+            if stay is not None:
+                stay(summary)
+    return summary
 
 
 def _settings(folder: Folder, prefect_port: int) -> Settings:

@@ -93,38 +93,63 @@ class Replay:
         self._show = show
         self._before = folder.progress()
         self._started_at = time.perf_counter()
+        self._is_over = False
+        self._is_published = False
 
-    def run(self) -> IncidentId:
-        """Go on to the last instant of the record, and return the incident."""
+    def run(self, *, until: datetime | None = None) -> IncidentId:
+        """
+        Go on to the last instant of the record, and return the incident.
+
+        Args:
+            until: Stop at this instant, if it is still to come; the next run goes on
+                from there.
+
+        """
         incident = self._before.incident
         if incident is None:
             incident = self._driver.launch()
             self._keep(incident)
+        self._is_published = not self._figures(incident).unpublished
         while True:
             figures = self._live_through(incident)
             following = self._next_at(figures)
             if following is None:
+                self._is_over = True
+                return incident
+            if until is not None and following > until:
+                # What is shown is of this instant, though nothing is due at it.
+                if self._clock.now() < until:
+                    self._clock.step_to(until)
+                    self._driver.advance(incident)
                 return incident
             self._clock.step_to(following)
             self._keep(incident)
 
     def finish(self, incident: IncidentId) -> None:
-        """Note that the run is over: the next one starts afresh."""
-        self._keep(incident, is_finished=True)
+        """Note where the run ended; after the record's end the next starts afresh."""
+        self._keep(incident, is_finished=self._is_over)
 
     def _live_through(self, incident: IncidentId) -> IncidentFigures:
         """Do everything that is due at the clock's instant."""
         now = self._clock.now()
         cycles = self._catch_up(incident)
-        self._people.act(now)
-        cycles += self._catch_up(incident)
+        # Late answers wait for the record's statuses, which the clock steps to.
+        if not self._is_published or now >= record.DEADLINE:
+            self._people.act(now)
+            cycles += self._catch_up(incident)
         if not cycles:
             # Nobody knows that nothing is due before somebody has looked.
             self._driver.advance(incident)
-        with reading(self._engine) as connection:
-            figures = incident_figures(connection, incident=incident, now=now)
+        figures = self._figures(incident)
+        self._is_published = not figures.unpublished
         self._show(Moment(now=now, figures=figures))
         return figures
+
+    def _figures(self, incident: IncidentId) -> IncidentFigures:
+        with reading(self._engine) as connection:
+            return incident_figures(
+                connection, incident=incident, now=self._clock.now()
+            )
 
     def _catch_up(self, incident: IncidentId) -> int:
         """Run cycles until nothing is due at the clock's instant; return how many."""

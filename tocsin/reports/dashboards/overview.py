@@ -1,0 +1,147 @@
+"""Whether all will be published in time, and who is needed: the first page."""
+
+from collections.abc import Iterator
+
+from models.terms import IncidentState, NoticeState
+from tocsin.policy.progress import spell_duration
+from tocsin.policy.worklists import TimetableEntry
+from tocsin.reports.dashboards.board import Board, Page
+from tocsin.reports.dashboards.revocation import certificates_table
+from tocsin.reports.dashboards.timeline import timeline
+from tocsin.reports.dashboards.words import (
+    REPLACEMENT,
+    certs,
+    counted,
+    cut,
+    escalations_wait,
+    plural,
+    see,
+    short,
+    subscribers,
+    table,
+    text,
+    zone_name,
+)
+from tocsin.reports.status import headline
+
+_WHAT = 48
+"""Characters of a moment's name; the list of runs has it whole."""
+
+
+def answer(board: Board) -> str:
+    """Say how publication stands, and how much waits for people."""
+    waits = list(_waits(board))
+    if not waits:
+        return headline(board.figures)
+    sentence = "; ".join(waits)
+    return f"{headline(board.figures)} {sentence[0].upper()}{sentence[1:]}."
+
+
+def _waits(board: Board) -> Iterator[str]:
+    """Yield what waits for people, in a clause each."""
+    live = board.escalations.escalations
+    if live and board.owing.subscribers:
+        yield (
+            f"{subscribers(board.owing.subscribers)} ({certs(board.owing.missing)}) "
+            "sent no CSR"
+        )
+    if nobody := board.unreachable.nobody_left:
+        yield f"mail reaches nobody at {subscribers(nobody)}"
+    if live:
+        yield f"{escalations_wait(live)} for a person"
+
+
+def parts(board: Board) -> Iterator[str]:
+    """Write who is needed, what comes next, and the figures."""
+    figures = board.figures
+    needs = list(_needs(board))
+    yield "## Who is needed" if needs else "Nobody is needed now."
+    if needs:
+        yield "\n".join(f"- {need}" for need in needs)
+    ahead = next((one for one in board.timetable if one.at > figures.as_of), None)
+    if ahead is not None and figures.summary.state is IncidentState.RUNNING:
+        yield (
+            f"**Next: {text(ahead.name)}**, {short(ahead.at, board)}, "
+            f"in {spell_duration(ahead.at - figures.as_of)}."
+        )
+    yield "## Timetable"
+    yield timeline(board)
+    yield _timetable(board)
+    yield "## Certificates"
+    yield certificates_table(figures)
+    yield counted("Replacement", figures.replacement, REPLACEMENT)
+    yield (
+        f"{figures.subscribers:,} subscribers, of whom "
+        f"{figures.subscribers_acknowledged:,} have answered. "
+        f"{figures.notices_sent:,} notices taken by the relay, of which "
+        f"{figures.notices_in(NoticeState.BOUNCED):,} came back; "
+        f"{figures.notices_in(NoticeState.FAILED):,} refused by it."
+    )
+
+
+def _needs(board: Board) -> Iterator[str]:
+    """Yield what needs a person, worst first."""
+    figures = board.figures
+    for said, count in figures.problems.items():
+        yield (
+            f"**Ask the CA**: its last answer is “{text(said)}” for {certs(count)}."
+            f"{see(Page.REVOCATION, board)}"
+        )
+    if nobody := board.unreachable.nobody_left:
+        yield (
+            f"**Call {subscribers(nobody)}** ({certs(board.unreachable.certificates)}): "
+            f"mail reaches nobody there.{see(Page.UNREACHABLE, board)}"
+        )
+    live = board.escalations.escalations
+    if live and board.owing.subscribers:
+        yield (
+            f"**Get CSRs from {subscribers(board.owing.subscribers)}** "
+            f"({certs(board.owing.missing)}); {board.owing.silent:,} of them never "
+            f"answered.{see(Page.MISSING_CSRS, board)}"
+        )
+    if live:
+        yield (
+            f"**See to {plural(live, 'escalation')}** that "
+            f"{'waits' if live == 1 else 'wait'} for a person."
+            f"{see(Page.ESCALATIONS, board)}"
+        )
+    if figures.unclaimed and figures.summary.state is IncidentState.RUNNING:
+        yield (
+            f"**Find out whose they are**: no subscriber is known for "
+            f"{certs(figures.unclaimed)}, and nobody hears of their revocation from us."
+        )
+
+
+def _timetable(board: Board) -> str:
+    now = board.figures.as_of
+    rows: list[tuple[str, ...]] = []
+    is_marked = False
+    for entry in board.timetable:
+        if entry.at > now and not is_marked:
+            rows.append((f"**{short(now, board)}**", "**now**", ""))
+            is_marked = True
+        rows.append(
+            (short(entry.at, board), cut(entry.name, _WHAT), _outcome(entry, board))
+        )
+    return table((f"When ({zone_name(board)})", "What", "Whom, or outcome"), "", rows)
+
+
+def _outcome(entry: TimetableEntry, board: Board) -> str:
+    now = board.figures.as_of
+    if entry.at > now:
+        if entry.subscribers is not None:
+            return f"{subscribers(entry.subscribers)} so far"
+        if entry.certificates is not None:
+            return certs(entry.certificates)
+        return f"in {spell_duration(entry.at - now)}"
+    said = []
+    if entry.notices:
+        sent = entry.sent or 0
+        said.append(f"{sent:,} of {entry.notices:,} sent")
+    if entry.escalations:
+        said.append(plural(entry.escalations, "escalation"))
+    if entry.certificates:
+        said.append(f"{certs(entry.certificates)} still to be revoked")
+    if not said and (entry.notices, entry.escalations) != (None, None):
+        return "nobody to tell"
+    return ", ".join(said) or "done"

@@ -1,0 +1,72 @@
+"""How far revocation is, and what the CA does not do."""
+
+from collections.abc import Iterator
+
+from tocsin.policy.figures import IncidentFigures
+from tocsin.policy.progress import incident_forecast
+from tocsin.reports.dashboards.board import Board
+from tocsin.reports.dashboards.words import certs, long, table, text, total
+from tocsin.reports.status import certificate_lines, headline
+
+_BAR = 25
+
+
+def answer(board: Board) -> str:
+    """Say how publication stands."""
+    return headline(board.figures)
+
+
+def parts(board: Board) -> Iterator[str]:
+    """Write how far it is, what the CA does not do, and the instants."""
+    figures, summary = board.figures, board.figures.summary
+    done = (
+        figures.published * _BAR // figures.certificates if figures.certificates else 0
+    )
+    yield (
+        f"`{'█' * done}{'░' * (_BAR - done)}` {figures.published:,} of "
+        f"{figures.certificates:,} published"
+    )
+    if figures.problems:
+        yield "## Who is needed"
+        yield "\n".join(
+            f"- Ask the CA: its last answer is “{text(said)}” for {certs(count)}."
+            for said, count in figures.problems.items()
+        )
+    yield "## Certificates"
+    yield certificates_table(figures)
+    outlook = incident_forecast(figures)
+    yield table(
+        ("What", "When"),
+        "",
+        [
+            ("Revocation starts", long(summary.revocation_starts_at, board)),
+            ("First revoked", long(figures.first_revoked_at, board)),
+            ("Latest publication seen", long(figures.last_published_at, board)),
+            *(
+                [("Last one published, as planned", long(outlook.done_at, board))]
+                if outlook is not None and figures.unpublished
+                else []
+            ),
+            ("**Deadline**", f"**{long(summary.deadline, board)}**"),
+        ],
+    )
+    yield (
+        f"{figures.published_before_deadline:,} published by the deadline, "
+        f"{figures.published_late:,} after it. “Published” means that it was seen in "
+        "what the CA publishes."
+    )
+
+
+def certificates_table(figures: IncidentFigures) -> str:
+    """Tabulate certificates by how far their revocation is (I3)."""
+    return table(
+        ("Revocation", "Certificates", "Share"),
+        ">>",
+        [
+            *(
+                (line.name, line.count, f"{line.share} %")
+                for line in certificate_lines(figures)
+            ),
+            total("All", figures.certificates),
+        ],
+    )
