@@ -229,6 +229,7 @@ def launch_draft(form: IncidentForm) -> Launched:
             templates=current_templates(settings).sources(),
             actor="officer",
             clock=c.clock,
+            needs_second=settings.launch_needs_second_officer,
         )
         show_incidents(at_hand, [incident])
     return launched

@@ -105,6 +105,32 @@ class ContactRole(StrEnum):
     COMPLIANCE_LEAD = "compliance-lead"
 
 
+class OfficeRole(StrEnum):
+    """What somebody of the CA may do at the officers' desk."""
+
+    OFFICER = "officer"  # everything, the launch included
+    MANAGER = "manager"  # see everything, answer for escalations, call, mend contacts
+
+
+class OfficeMailKind(StrEnum):
+    """Why the desk writes to somebody."""
+
+    SIGN_IN = "sign-in"  # they asked for a link
+    APPROVAL = "approval"  # a launch waits for a second officer
+
+
+class OfficeMailState(StrEnum):
+    """What is known of one mail of the desk."""
+
+    PLANNED = "planned"
+    SENDING = "sending"  # the relay may have it
+    SENT = "sent"
+    FAILED = "failed"  # ask again
+    UNLISTED = "unlisted"  # nobody of that address is on the list: nothing is sent
+    TOO_MANY = "too-many"  # asked for too often: nothing is sent
+    PRINTED = "printed"  # no mail: shown to whoever sits at the machine
+
+
 class NoticeKind(StrEnum):
     """What a notice is for; a folder of templates each."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 _ADDRESS = re.compile(r"[^\s<>@\"']+@[^\s<>@\"']+\.[^\s<>@\"',;)]+")
-_LINK = re.compile(r"(/s/)[A-Za-z0-9._~-]+")
+_LINK = re.compile(r"(/s/|/desk/in/)[A-Za-z0-9._~-]+")
 
 
 def redact(text: str) -> str:

@@ -178,6 +178,30 @@ class Settings(BaseSettings):
         default=None, description="The key to it, PEM."
     )
 
+    officers_file: Path | None = Field(
+        default=None,
+        description="CSV of who may come in at the officers' desk: name, email, role "
+        "(officer or manager). Absent: officers.csv in the data directory.",
+    )
+    officer_link_minutes: int = Field(
+        default=15, ge=1, le=120, description="How long a sign-in link works, minutes."
+    )
+    officer_session_minutes: int = Field(
+        default=120,
+        ge=5,
+        le=720,
+        description="How long somebody stays signed in at the officers' desk, minutes.",
+    )
+    officer_upload_bytes: int = Field(
+        default=500_000_000,
+        description="Largest upload an officer can make, in all its files, bytes.",
+    )
+    launch_needs_second_officer: bool = Field(
+        default=False,
+        description="Whether a launch takes a second officer. It can then only be done "
+        "at the officers' desk. Nothing after the launch ever waits for anybody.",
+    )
+
     prefect_host: str = Field(
         default="127.0.0.1", description="Where `tocsin up` lets Prefect listen."
     )
@@ -279,6 +303,11 @@ class Settings(BaseSettings):
     def link_secrets(self) -> Path:
         """The file with the secrets that sign links."""
         return self.link_secret_file or self.data_directory / "link-secrets"
+
+    @property
+    def officers(self) -> Path:
+        """The list of those who may come in at the officers' desk."""
+        return self.officers_file or self.data_directory / "officers.csv"
 
     @property
     def heartbeat(self) -> Path:

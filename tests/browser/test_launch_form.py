@@ -129,6 +129,46 @@ def test_an_officer_previews_launches_and_sees_the_dashboards(
     assert elsewhere == []
 
 
+def test_a_launch_at_the_officers_desk_appears_in_prefect(
+    stack: Stack, page: Page, folder: Path
+) -> None:
+    aware_at = datetime.now(UTC) - timedelta(hours=2)  # noqa: TID251 - real Prefect, real time
+    (stack.data / "officers.csv").write_text(
+        "name,email,role\nChan Tai Man,chan@ca.example,officer\n"
+    )
+    printed = stack.tocsin("officer", "link", "chan@ca.example")
+    page.goto(printed.stdout.strip())
+    page.get_by_role("button", name="Sign in as Chan Tai Man").click()
+
+    page.get_by_role("link", name="Open an incident").first.click()
+    page.get_by_label("Affected certificates").set_input_files(
+        folder / "desk" / "certificates.pem"
+    )
+    page.get_by_label("Directory of subscribers").set_input_files(
+        folder / "desk" / "directory.csv"
+    )
+    page.get_by_label("Title").fill("Opened at the desk")
+    page.get_by_label("Why must they be revoked?").select_option(value="misissued")
+    page.get_by_label("When did the clock start?").fill(f"{aware_at:%Y-%m-%dT%H:%M}")
+    page.get_by_label("In which time zone?").fill("UTC")
+    page.get_by_role("button", name="Read the list and show the preview").click()
+    _picture(page, "desk-1-preview")
+    page.get_by_label("Type the number of certificates").fill("3")
+    page.get_by_role("button", name="Launch: revoke 3 certificates").click()
+    expect(page.get_by_text("Launched just now")).to_be_visible()
+    _picture(page, "desk-2-launched")
+    incident = page.url.rpartition("/")[2]
+
+    wait_until(
+        lambda: any(incident in run["tags"] for run in stack.runs("milestone")),
+        within=120,
+        what="the incident's timetable in Prefect",
+    )
+    page.get_by_role("link", name="timetable and runs").first.click()
+    expect(page).to_have_url(re.compile(re.escape(stack.prefect)))
+    _picture(page, "desk-3-runs")
+
+
 def test_the_form_says_what_is_wrong_when_a_file_is_missing(
     stack: Stack, page: Page, folder: Path
 ) -> None:

@@ -15,6 +15,12 @@ def test_addresses_and_links_are_taken_out() -> None:
     assert redact(line) == "to <[address]>: http://ca.example/s/[link] failed"
 
 
+def test_ways_in_to_the_desk_are_taken_out() -> None:
+    line = "GET https://ca.example/desk/in/WyIi.ctSY-c_x failed"
+
+    assert redact(line) == "GET https://ca.example/desk/in/[link] failed"
+
+
 @given(st.emails())
 def test_no_address_survives(address: str) -> None:
     assert (

@@ -16,6 +16,7 @@ from tocsin.cli import (
     ladder,
     mail,
     notice,
+    officer,
     reply,
     report,
     templates,
@@ -47,6 +48,7 @@ app.add_typer(reply.app, name="reply")
 app.add_typer(call.app, name="call")
 app.add_typer(ca.app, name="ca")
 app.add_typer(backend.app, name="backend")
+app.add_typer(officer.app, name="officer")
 app.command("up")(up)
 app.command("doctor")(doctor)
 app.command("guard")(guard)

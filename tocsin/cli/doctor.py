@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tocsin.ca.factory import EMBEDDED, open_ca
 from tocsin.clock import SystemClock
 from tocsin.errors import Broken, TocsinError
+from tocsin.intake.officers import read_officers
 from tocsin.mail.checks import check_templates
 from tocsin.policy.progress import spell_duration
 from tocsin.settings import Settings
@@ -111,6 +112,7 @@ def examine(settings: Settings, *, now: datetime) -> Iterator[Finding]:
         ("sender", lambda: _sender(settings)),
         ("relay", lambda: _relay(settings)),
         ("portal", lambda: _portal(settings)),
+        ("officers", lambda: _officers(settings)),
         ("Prefect", lambda: _prefect(settings, now)),
         ("guard", lambda: _guard(settings, now)),
     ]
@@ -229,6 +231,32 @@ def _portal(settings: Settings) -> Finding:
     if not _answers(here):
         return _missing("portal", f"{here} does not answer", "`tocsin up`")
     return _ok("portal", f"subscribers reach it as {settings.public_portal}")
+
+
+def _officers(settings: Settings) -> Finding:
+    if not settings.officers.is_file():
+        return Finding(
+            name="officers",
+            state=State.NOTE,
+            detail=f"no file {settings.officers}: nobody can sign in at the desk",
+            advice="make it: name,email,role; see docs/officer.md",
+        )
+    officers = read_officers(settings.officers)
+    who_launch = sum(one.may_launch for one in officers.people)
+    detail = f"{_people(len(officers.people))}, {who_launch} may launch"
+    if settings.launch_needs_second_officer and who_launch < 2:  # noqa: PLR2004
+        return _missing("officers", f"{detail}, and a launch takes two", "add one")
+    if officers.problems:
+        return _missing(
+            "officers",
+            f"{detail}; {_number(len(officers.problems), 'row')} cannot be used",
+            "`tocsin officer check` names them",
+        )
+    return _ok("officers", detail)
+
+
+def _people(count: int) -> str:
+    return f"{count} {'person' if count == 1 else 'people'}"
 
 
 def _prefect(settings: Settings, now: datetime) -> Finding:

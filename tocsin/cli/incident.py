@@ -133,6 +133,7 @@ def open_(
             templates=templates.sources(),
             actor="officer",
             clock=clock,
+            needs_second=settings.launch_needs_second_officer,
         )
     console.print(
         f"\nLaunched [bold]{launched.incident}[/]: {launched.certificates:,} "

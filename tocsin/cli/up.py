@@ -240,6 +240,7 @@ def _tell(console: Console, settings: Settings) -> None:
         ("Dashboards", f"{base}/artifacts"),
         ("Timetable and runs", f"{base}/runs"),
         ("Portal", settings.public_portal),
+        ("Officers' desk", f"{settings.public_portal}/desk"),
     ]
     if settings.uses_embedded_relay:
         lines.append(

@@ -46,16 +46,16 @@ _FOREIGN = (
 
 
 def read_certificates(
-    paths: Sequence[Path],
+    paths: Sequence[Path], *, below: Path | None = None
 ) -> Iterator[ParsedEntry | SetAside | FileNote]:
     """
     Read files, folders and zips of PEM, DER, CSV and JSON in any mix.
 
     What a file is follows from its content, never from its name. Nothing is lost: what
     cannot be used is set aside with its place and a reason (I3). Memory does not grow
-    with the length of the list.
+    with the length of the list. ``below`` is that of ``find_sources``.
     """
-    for found in find_sources(paths):
+    for found in find_sources(paths, below=below):
         if isinstance(found, Source):
             yield from read_source(found)
         else:

@@ -60,9 +60,15 @@ _HOST = re.compile(
 )
 
 
-def read_directory(path: Path) -> Iterator[ParsedContact | SetAside | FileNote]:
-    """Read a CSV with one row per contact; every row is yielded once, in some form."""
-    for found in find_sources([path]):
+def read_directory(
+    path: Path, *, below: Path | None = None
+) -> Iterator[ParsedContact | SetAside | FileNote]:
+    """
+    Read a CSV with one row per contact; every row is yielded once, in some form.
+
+    ``below`` is that of ``find_sources``.
+    """
+    for found in find_sources([path], below=below):
         if not isinstance(found, Source):
             yield found
             continue

@@ -59,13 +59,22 @@ class Source:
     open: Callable[[], IO[bytes]]
 
 
-def find_sources(paths: Sequence[Path]) -> Iterator[Source | SetAside | FileNote]:
-    """Find every file in these files, folders (recursively, sorted) and zips."""
+def find_sources(
+    paths: Sequence[Path], *, below: Path | None = None
+) -> Iterator[Source | SetAside | FileNote]:
+    """
+    Find every file in these files, folders (recursively, sorted) and zips.
+
+    Args:
+        paths: Where to look.
+        below: A folder that people know nothing of: names are told from there on.
+
+    """
     for path in paths:
         if path.is_dir():
-            yield from _in_folder(path)
+            yield from _in_folder(path, below)
         else:
-            yield from _in_file(path)
+            yield from _in_file(path, below)
 
 
 def whole_file(label: str, finding: str) -> SetAside:
@@ -73,31 +82,37 @@ def whole_file(label: str, finding: str) -> SetAside:
     return SetAside(file=label, row=0, field=None, finding=finding)
 
 
-def _in_folder(folder: Path) -> Iterator[Source | SetAside | FileNote]:
+def _in_folder(
+    folder: Path, below: Path | None
+) -> Iterator[Source | SetAside | FileNote]:
     try:
         children = sorted(folder.iterdir())
     except OSError as error:
-        yield whole_file(str(folder), f"cannot be read: {error.strerror}.")
+        yield whole_file(_label(folder, below), f"cannot be read: {error.strerror}.")
         return
     hidden = [child for child in children if child.name.startswith(".")]
     if hidden:
         text = f"{len(hidden)} hidden files or folders in it were passed over."
-        yield FileNote(file=str(folder), text=text)
+        yield FileNote(file=_label(folder, below), text=text)
     for child in children:
         if child.name.startswith("."):
             continue
         if child.is_dir():
             if child.is_symlink():
                 finding = "a link to a folder is not followed: give the folder itself."
-                yield whole_file(str(child), finding)
+                yield whole_file(_label(child, below), finding)
             else:
-                yield from _in_folder(child)
+                yield from _in_folder(child, below)
         else:
-            yield from _in_file(child)
+            yield from _in_file(child, below)
 
 
-def _in_file(path: Path) -> Iterator[Source | SetAside | FileNote]:
-    label = without_controls(str(path))
+def _label(path: Path, below: Path | None) -> str:
+    return without_controls(str(path.relative_to(below) if below else path))
+
+
+def _in_file(path: Path, below: Path | None) -> Iterator[Source | SetAside | FileNote]:
+    label = _label(path, below)
     if not path.exists():
         yield whole_file(label, "no such file.")
         return

@@ -1,5 +1,7 @@
 """The portal as an application: routes, limits, headers, and the server that runs it."""
 
+from collections.abc import Mapping
+
 import structlog
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request
@@ -18,10 +20,14 @@ from tocsin.portal.desk import DeadLink, Desk, PortalConfig
 from tocsin.portal.downloads import add_download_routes
 from tocsin.portal.escalations import add_escalation_routes
 from tocsin.portal.limits import LimitedRate
+from tocsin.portal.office.background import Background, Imports
+from tocsin.portal.office.context import Office
+from tocsin.portal.office.routes import UPLOADS, add_office, too_large
 from tocsin.portal.pages import add_subscriber_routes
 from tocsin.portal.render import Pages
 from tocsin.portal.renewal import add_renewal_routes
 from tocsin.settings import Settings, read_settings
+from tocsin.steps.collaborators import mailer_of, sender_of
 from tocsin.store.session import migrate, open_engine
 
 log = structlog.get_logger()
@@ -42,6 +48,8 @@ _CLIENTS_OF_ONE_ADDRESS = 5  # people of one office behind one address
 _NO_STORE = "no-store"
 _A_DAY = "public, max-age=86400"
 _FORM_OVERHEAD = 262_144  # octets of a form beside its files: hidden fields, headers
+_MAIL_WITHIN = 5.0
+"""How long a portal that ends waits for a mail to an officer, seconds."""
 _ENLARGED = 2  # a DER file grows by a third when the check page carries it as PEM
 
 _READ = ["GET", "HEAD"]
@@ -52,7 +60,12 @@ _OUR_FAULT = 500
 
 
 def create_app(
-    engine: Engine, links: Links, config: PortalConfig, clock: Clock
+    engine: Engine,
+    links: Links,
+    config: PortalConfig,
+    clock: Clock,
+    *,
+    settings: Settings | None = None,
 ) -> FastAPI:
     """
     Build the portal.
@@ -62,6 +75,7 @@ def create_app(
         links: Reads the tokens of links.
         config: What it says and allows.
         clock: Tells now.
+        settings: For the officers' desk; None: there is none here.
 
     """
     desk = Desk(engine=engine, links=links, config=config, clock=clock, pages=Pages())
@@ -77,6 +91,10 @@ def create_app(
     app.add_exception_handler(DeadLink, _dead_link)
     app.add_exception_handler(StarletteHTTPException, _http_error)
     app.add_exception_handler(Exception, _our_fault)
+    limits = {}
+    if settings is not None:
+        add_office(app, _office(desk, settings))
+        limits[UPLOADS] = settings.officer_upload_bytes + _FORM_OVERHEAD
     app.mount(API, create_api(desk))
     app.add_middleware(
         LimitedRate,
@@ -85,9 +103,26 @@ def create_app(
     )
     app.add_middleware(_WithHeaders, is_secure=config.public_url.startswith("https:"))
     app.add_middleware(
-        _LimitedBody, limit=_ENLARGED * config.max_upload_bytes + _FORM_OVERHEAD
+        _LimitedBody,
+        limit=_ENLARGED * config.max_upload_bytes + _FORM_OVERHEAD,
+        limits=limits,
     )
     return app
+
+
+def _office(desk: Desk, settings: Settings) -> Office:
+    background = Background()
+    return Office(
+        engine=desk.engine,
+        links=desk.links,
+        settings=settings,
+        clock=desk.clock,
+        pages=desk.pages,
+        mailer=mailer_of(settings),
+        sender=sender_of(settings),
+        background=background,
+        imports=Imports(background),
+    )
 
 
 def portal_config(settings: Settings) -> PortalConfig:
@@ -118,6 +153,7 @@ def serve(settings: Settings | None = None) -> None:
             Links(read_secrets(settings.link_secrets)),
             portal_config(settings),
             SystemClock(),
+            settings=settings,
         )
         log.info("Portal starts", host=settings.portal_host, port=settings.portal_port)
         uvicorn.run(
@@ -128,6 +164,8 @@ def serve(settings: Settings | None = None) -> None:
             server_header=False,
             log_level="warning",
         )
+        office: Office = app.state.office
+        office.background.wait(_MAIL_WITHIN)
     finally:
         engine.dispose()
 
@@ -154,6 +192,10 @@ def _http_error(request: Request, error: Exception) -> Response:
         status = error.status_code
     if status in (_NOT_FOUND, _NOT_ALLOWED):
         return _dead_link(request, error)
+    if status == _TOO_LARGE and hasattr(request.app.state, "office"):
+        answer = too_large(request)
+        if answer is not None:
+            return answer
     return _plain_page(
         request, "too-large" if status == _TOO_LARGE else "unreadable", status=status
     )
@@ -196,17 +238,27 @@ class _WithHeaders:
 
 
 class _LimitedBody:
-    """Stops reading a request that is larger than any we take."""
+    """
+    Stops reading a request that is larger than any we take.
 
-    def __init__(self, app: ASGIApp, *, limit: int) -> None:
+    Args:
+        app: What is behind it.
+        limit: Octets.
+        limits: Other limits, by path.
+
+    """
+
+    def __init__(self, app: ASGIApp, *, limit: int, limits: Mapping[str, int]) -> None:
         self._app = app
         self._limit = limit
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         taken = 0
+        limit = self._limits.get(scope["path"], self._limit)
         headers = Headers(scope=scope)
         unread = "transfer-encoding" in headers or headers.get("content-length") != "0"
         unread &= scope["method"] not in _READ
@@ -216,7 +268,7 @@ class _LimitedBody:
             message = await receive()
             taken += len(message.get("body", b""))
             unread &= message.get("more_body", False)
-            if taken > self._limit:
+            if taken > limit:
                 raise HTTPException(_TOO_LARGE)
             return message
 

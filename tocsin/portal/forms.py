@@ -1,7 +1,7 @@
 """From what a form sent to an act, or to the problems that its sender can mend."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import structlog
@@ -26,7 +26,7 @@ from tocsin.steps.reply_acts import (
     ReportReplaced,
     SubmitCsrs,
 )
-from tocsin.store.views import CertificateView, Selection
+from tocsin.store.views import CertificateView, ContactView, Selection
 
 log = structlog.get_logger()
 
@@ -113,14 +113,19 @@ Parser = Callable[[Desk, Visit, Submitted], Parsed]
 
 
 async def read_submitted(request: Request) -> Submitted:
-    """Read a form, within its limits."""
+    """Read a subscriber's form, within its limits."""
     desk = cast("Desk", request.app.state.desk)
+    return await read_form(request, most_bytes=desk.config.max_upload_bytes)
+
+
+async def read_form(request: Request, *, most_bytes: int) -> Submitted:
+    """Read a form, within its limits."""
     fields: dict[str, list[str]] = {}
     files: list[tuple[str, bytes]] = []
     async with request.form(
         max_files=_MOST_FILES,
         max_fields=_MOST_FIELDS,
-        max_part_size=desk.config.max_upload_bytes,
+        max_part_size=most_bytes,
     ) as form:
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
@@ -130,7 +135,7 @@ async def read_submitted(request: Request) -> Submitted:
             else:
                 fields.setdefault(name, []).append(value)
     size = sum(len(data) for _, data in files)
-    if size > desk.config.max_upload_bytes:
+    if size > most_bytes:
         raise HTTPException(413)
     return Submitted(fields=fields, files=files)
 
@@ -362,9 +367,18 @@ def _sentence(name: str) -> str:
 
 def parse_contact(_desk: Desk, visit: Visit, form: Submitted) -> Parsed:
     """Read who is to be written to."""
+    parsed = read_contact(form, visit.view.contacts)
+    if not isinstance(parsed.act, ChangeContact):
+        return parsed
+    is_self = parsed.act.instead_of == visit.claims.contact
+    return replace(parsed, shown={**parsed.shown, "is_self": is_self})
+
+
+def read_contact(form: Submitted, known: Iterable[ContactView]) -> Parsed:
+    """Read a contact, and whom of those known it takes the place of."""
     values = {name: form.one(name) for name in ("name", "email", "phone", "instead_of")}
     problems = []
-    contacts = {str(contact.contact): contact for contact in visit.view.contacts}
+    contacts = {str(contact.contact): contact for contact in known}
     instead_of = values["instead_of"]
     name = " ".join(values["name"].split())
     if not name or not name.isprintable() or len(name) > _LONGEST_NAME:
@@ -417,9 +431,6 @@ def parse_contact(_desk: Desk, visit: Visit, form: Submitted) -> Parsed:
             instead_of=ContactId(leaves.contact) if leaves else None,
         ),
         values=values,
-        shown={
-            "leaves": leaves,
-            "is_self": leaves is not None and leaves.contact == visit.claims.contact,
-        },
+        shown={"leaves": leaves},
         carried=list(values.items()),
     )

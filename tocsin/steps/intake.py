@@ -1,12 +1,12 @@
 """Import of a list and a directory into a draft; everything that follows stands on its figures."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from time import perf_counter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import Engine
@@ -74,6 +74,19 @@ class Imported:
     problems: tuple[SetAside, ...]
     seconds: float
 
+    def as_record(self) -> dict[str, object]:
+        """Return it as it is kept with the draft."""
+        return asdict(self)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Imported":
+        """Read it from what was kept."""
+        lists = {
+            "notes": tuple(record["notes"]),
+            "problems": tuple(SetAside(**one) for one in record["problems"]),
+        }
+        return cls(**{**record, **lists})
+
 
 @dataclass(slots=True)
 class _Tally:
@@ -109,6 +122,7 @@ def import_incident(
     default_zone: str,
     now: datetime,
     progress: Callable[[int], None] | None = None,
+    below: Path | None = None,
 ) -> Imported:
     """
     Import a list and a directory for a draft.
@@ -124,6 +138,7 @@ def import_incident(
         default_zone: The zone of subscribers for whom the directory says none.
         now: The present instant.
         progress: Told the number of entries done, after each batch.
+        below: Files are named from this folder on; None: as they were given.
 
     Raises:
         Refused: The incident is no draft any more.
@@ -136,8 +151,8 @@ def import_incident(
             is_left = clear_draft(connection, incident=incident)
     tally = _Tally(progress)
     if directory is not None:
-        _import_directory(engine, incident, directory, default_zone, tally)
-    _import_list(engine, incident, certificates, default_zone, tally)
+        _import_directory(engine, incident, directory, default_zone, tally, below=below)
+    _import_list(engine, incident, certificates, default_zone, tally, below=below)
     _match(engine, incident, default_zone, tally)
     with reading(engine) as connection:
         on_record = draft_figures(connection, incident=incident, now=now)
@@ -193,10 +208,12 @@ def _import_directory(
     directory: Path,
     default_zone: str,
     tally: _Tally,
+    *,
+    below: Path | None,
 ) -> None:
     figures = tally.figures
     batches: Iterator[list[ParsedContact | SetAside]] = _batches(
-        read_directory(directory), tally
+        read_directory(directory, below=below), tally
     )
     for batch in batches:
         figures["directory_rows"] += len(batch)
@@ -232,9 +249,11 @@ def _import_list(
     certificates: Sequence[Path],
     default_zone: str,
     tally: _Tally,
+    *,
+    below: Path | None,
 ) -> None:
     figures = tally.figures
-    for batch in _batches(read_certificates(certificates), tally):
+    for batch in _batches(read_certificates(certificates, below=below), tally):
         entries = [item for item in batch if isinstance(item, ParsedEntry)]
         set_aside = [item for item in batch if isinstance(item, SetAside)]
         with writing(engine) as connection:

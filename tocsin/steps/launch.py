@@ -27,6 +27,7 @@ from tocsin.policy.rules import RulePack, parse_rule_pack, shipped_rule_pack
 from tocsin.settings import Settings
 from tocsin.steps.intake import Imported, import_incident
 from tocsin.store import audit, incidents, revocations
+from tocsin.store.drafts import read_draft, record_import
 from tocsin.store.imports import draft_figures
 from tocsin.store.session import reading, writing
 
@@ -44,6 +45,7 @@ class LaunchRequest:
         directory: CSV of subscribers and contacts; None: only what the certificates
             say of their subscribers.
         zone: IANA zone for subscribers of whom the directory says none.
+        below: Files are named from this folder on; None: as they were given.
 
     """
 
@@ -53,6 +55,7 @@ class LaunchRequest:
     certificates: Sequence[Path]
     directory: Path | None
     zone: str
+    below: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,9 +117,27 @@ def draft_incident(
     rulebook: Rulebook,
     clock: Clock,
     progress: Callable[[int], None] | None = None,
+    actor: str = "officer",
 ) -> tuple[IncidentId, Imported]:
     """
     Import an incident's list as a draft, of which nothing is due.
+
+    Raises:
+        BadInput: The request cannot be an incident; names the field.
+
+    """
+    incident = begin_draft(engine, request, rulebook=rulebook, clock=clock)
+    imported = import_draft(
+        engine, incident, request, clock=clock, progress=progress, actor=actor
+    )
+    return incident, imported
+
+
+def begin_draft(
+    engine: Engine, request: LaunchRequest, *, rulebook: Rulebook, clock: Clock
+) -> IncidentId:
+    """
+    Begin a draft, of which nothing has been read yet.
 
     Raises:
         BadInput: The request cannot be an incident; names the field.
@@ -140,16 +161,38 @@ def draft_incident(
             ladder=rulebook.ladder_for(request.circumstance).text,
             now=now,
         )
+    return incident
+
+
+def import_draft(
+    engine: Engine,
+    incident: IncidentId,
+    request: LaunchRequest,
+    *,
+    clock: Clock,
+    progress: Callable[[int], None] | None = None,
+    actor: str = "officer",
+) -> Imported:
+    """Read a draft's list and directory, and keep what that reported for its preview."""
     imported = import_incident(
         engine,
         incident=incident,
         certificates=request.certificates,
         directory=request.directory,
         default_zone=request.zone,
-        now=now,
+        now=clock.now(),
         progress=progress,
+        below=request.below,
     )
-    return incident, imported
+    with writing(engine) as connection:
+        record_import(
+            connection,
+            incident=incident,
+            drafted_by=actor,
+            imported=imported.as_record(),
+            now=clock.now(),
+        )
+    return imported
 
 
 def plan_incident(
@@ -177,6 +220,7 @@ def launch_incident(
     templates: Mapping[str, str],
     actor: str,
     clock: Clock,
+    needs_second: bool = False,
 ) -> Launched:
     """
     Freeze everything, schedule every revocation, and let the incident run.
@@ -190,10 +234,11 @@ def launch_incident(
         templates: Sources by path, checked before; they are frozen (I7).
         actor: Who launches.
         clock: Tells now.
+        needs_second: Whether it takes another officer than the one who asked for it.
 
     Raises:
         Refused: It is no draft any more, or nothing is in it, or the CA does not keep
-            the reason.
+            the reason, or a second officer is needed.
 
     """
     now = clock.now()
@@ -203,6 +248,14 @@ def launch_incident(
         figures = draft_figures(connection, incident=incident, now=now)
         if record.state is not IncidentState.DRAFT:
             raise Refused(f"incident {incident} was launched before", source="I7")
+        draft = read_draft(connection, incident=incident)
+        asked_by = draft.asked_by if draft else None
+        if needs_second and asked_by in (None, actor):
+            raise Refused(
+                f"the launch of {incident} takes two officers: one asks for it and "
+                "another launches it, both at the officers' desk",
+                source="TOCSIN_LAUNCH_NEEDS_SECOND_OFFICER",
+            )
         if figures.certificates == 0:
             raise Refused("there is no certificate to revoke", source="I3")
         able = backend.capabilities
@@ -252,7 +305,8 @@ def launch_incident(
                 "deadline": record.deadline.isoformat(),
                 "revocation_starts_at": plan.starts_at.isoformat(),
                 "templates": len(templates),
-            },
+            }
+            | ({"asked_by": asked_by} if needs_second else {}),
         )
     return Launched(
         incident=incident,

@@ -21,6 +21,7 @@ from tocsin.clock import Clock
 from tocsin.errors import Refused
 from tocsin.intake.csr.weak_keys import KeyBlocklist
 from tocsin.links import LinkClaims
+from tocsin.steps.contacts import change_contact
 from tocsin.steps.csrs import file_csrs
 from tocsin.steps.reply_acts import (
     Acknowledge,
@@ -31,7 +32,7 @@ from tocsin.steps.reply_acts import (
     SubmitCsrs,
     Undo,
 )
-from tocsin.store import audit, contacts, pages, replies
+from tocsin.store import audit, pages, replies
 from tocsin.store.outreach import look_now
 from tocsin.store.replies import FiledReply, Standing
 from tocsin.store.revocations import bring_forward
@@ -369,18 +370,11 @@ def _change_contact(
     act: ChangeContact, connection: Connection, claims: LinkClaims, *, now: datetime
 ) -> dict[str, object]:
     """Name a contact, who is told at once; let another go."""
-    if act.instead_of is not None and not contacts.remove_contact(
-        connection, subscriber=claims.subscriber, contact=act.instead_of
-    ):
-        raise Refused("this contact is not on your list (any more)", source=_SOURCE)
-    added = contacts.add_contact(
+    added = change_contact(
         connection,
         incident=claims.incident,
         subscriber=claims.subscriber,
-        name=act.name,
-        email=act.email,
-        phone=act.phone,
-        instead_of=act.instead_of,
+        change=act,
     )
     look_now(connection, [claims.subscriber], now=now)
     return {"contact_added": added, "contact_removed": act.instead_of}

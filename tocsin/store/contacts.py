@@ -60,12 +60,14 @@ def add_contact(
         else select(func.coalesce(func.max(CONTACT.c.rank), 0) + 1).where(of_subscriber)
     ).scalar_one()
     known = connection.execute(
-        select(CONTACT.c.id).where(
+        select(CONTACT.c.id, CONTACT.c.rank).where(
             of_subscriber,
             CONTACT.c.incident_id == incident,
             CONTACT.c.email == email,
         )
-    ).scalar()
+    ).first()
+    if known is not None and instead_of is None:
+        rank = known.rank  # a new number does not make anybody less important
     values = {
         "rank": rank,
         "name": name,
@@ -75,8 +77,10 @@ def add_contact(
         "named_by_reply": True,
     }
     if known is not None:
-        connection.execute(update(CONTACT).where(CONTACT.c.id == known).values(values))
-        return ContactId(known)
+        connection.execute(
+            update(CONTACT).where(CONTACT.c.id == known.id).values(values)
+        )
+        return ContactId(known.id)
     result = connection.execute(
         insert(CONTACT).values(
             values

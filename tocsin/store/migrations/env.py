@@ -8,6 +8,7 @@ from models import (  # noqa: F401 - importing them fills the metadata
     audit,
     incident,
     mail,
+    office,
     outreach,
     replacement,
     revocation,

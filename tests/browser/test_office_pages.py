@@ -1,0 +1,343 @@
+"""An officer's way from a mail to a launched incident, on a phone and at a desk."""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from factories import (
+    HOUR,
+    LAUNCH,
+    REVOCATION,
+    insert_certificates,
+    insert_contact,
+    insert_incident,
+    insert_revocations,
+    insert_subscriber,
+)
+from fakes.office import CHAN, LAM, WONG, OfficeWorld, link_in, office_world
+from fakes.officers import lay_desk
+from fakes.stack import wait_until
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from sqlalchemy import Engine, insert
+
+from models.base import table
+from models.outreach import Attempt, Escalation, Notice
+from tocsin.clock import SteppedClock
+from tocsin.store.incidents import running_incidents
+from tocsin.store.session import reading, writing
+
+CHROMIUM = Path("/usr/bin/chromium")
+PHONE, DESK = 360, 1280
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        not CHROMIUM.exists() and not os.environ.get("CI"),
+        reason="needs Debian's package chromium",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Somebody of the CA at a browser without JavaScript."""
+
+    page: Page
+    world: OfficeWorld
+    pictures: Path
+
+    def look(self, name: str) -> None:
+        """Take a picture, and see that nothing is cut off or too small to touch."""
+        width = (self.page.viewport_size or {"width": 0})["width"]
+        self.page.screenshot(
+            path=str(self.pictures / f"{name}-{width}.png"), full_page=True
+        )
+        assert self.page.evaluate("document.documentElement.scrollWidth") <= width
+        small = self.page.evaluate(
+            "[...document.querySelectorAll('button, select, label.choice,"
+            " input[type=text], input[type=file], input[type=datetime-local], summary,"
+            " .quiet-button')]"
+            ".filter(e => e.getBoundingClientRect().height < 44 &&"
+            " e.offsetParent !== null).map(e => e.outerHTML)"
+        )
+        assert small == []
+
+    def go(self, path: str) -> None:
+        self.page.goto(self.world.address + path)
+
+    def press(self, words: str) -> None:
+        self.page.get_by_role("button", name=words).click()
+
+    def follow(self, words: str) -> None:
+        self.page.get_by_role("link", name=words).first.click()
+
+    def heading(self) -> str:
+        return self.page.get_by_role("heading", level=1).inner_text()
+
+    def sign_in(self, email: str) -> None:
+        """Ask for a link, and open it in this browser."""
+        before = len(self.world.mails_to(email))
+        self.page.get_by_label("Your own e-mail address").fill(email)
+        self.press("Mail me a link")
+        wait_until(
+            lambda: len(self.world.mails_to(email)) > before,
+            within=20,
+            what=f"mail to {email}",
+        )
+        self.go(link_in(self.world.mails_to(email)[-1]))
+        self.press("Sign in as")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=str(CHROMIUM), args=["--no-sandbox"]
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(params=[PHONE, DESK])
+def width(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+@pytest.fixture
+def contexts(browser: Browser, width: int) -> Iterator[list[BrowserContext]]:
+    """Browsers that hold nothing of each other."""
+    opened = [
+        browser.new_context(viewport={"width": width, "height": 800}) for _ in range(2)
+    ]
+    yield opened
+    for context in opened:
+        context.close()
+
+
+@pytest.fixture
+def clock() -> SteppedClock:
+    return SteppedClock(LAUNCH)
+
+
+def _person(context: BrowserContext, world: OfficeWorld, pictures: Path) -> Person:
+    return Person(page=context.new_page(), world=world, pictures=pictures)
+
+
+def _fill_in(officer: Person, files: Path) -> None:
+    desk = lay_desk(files, embedded_ca=officer.world.settings.embedded_ca)
+    page = officer.page
+    page.get_by_label("Affected certificates").set_input_files(desk.certificates)
+    page.get_by_label("Directory of subscribers").set_input_files(desk.directory)
+    page.get_by_label("Title").fill("Policy qualifier without http")
+    page.get_by_label("Why must they be revoked?").select_option(value="misissued")
+    page.get_by_label("When did the clock start?").fill("2026-03-02T17:00")
+
+
+def test_incident_is_opened_and_launched_from_the_desk(
+    contexts: list[BrowserContext],
+    sqlite_engine: Engine,
+    clock: SteppedClock,
+    tmp_path: Path,
+) -> None:
+    with office_world(sqlite_engine, clock, tmp_path / "data") as world:
+        officer = _person(contexts[0], world, tmp_path)
+        officer.go("/desk")
+        officer.look("sign-in")
+        officer.page.get_by_label("Your own e-mail address").fill("nobody")
+        officer.press("Mail me a link")
+        expect(officer.page).to_have_title(re.compile("^Error: "))
+        officer.look("sign-in-error")
+        officer.page.get_by_label("Your own e-mail address").fill(CHAN)
+        officer.press("Mail me a link")
+        officer.look("asked")
+        wait_until(lambda: bool(world.mails_to(CHAN)), within=20, what="the mail")
+        officer.go(link_in(world.mails_to(CHAN)[-1]))
+        officer.look("door")
+        officer.press("Sign in as Chan Tai Man")
+        officer.look("incidents-none")
+
+        officer.follow("Open an incident")
+        officer.look("new")
+        officer.press("Read the list and show the preview")
+        expect(officer.page).to_have_title(re.compile("^Error: "))
+        expect(officer.page.locator(".problems")).to_be_focused()
+        officer.look("new-error")
+        _fill_in(officer, tmp_path / "files")
+        officer.press("Read the list and show the preview")
+        assert officer.heading() == "Policy qualifier without http"
+        officer.look("preview")
+
+        officer.follow("See the subscribers")
+        officer.follow("Harbour Clinic")
+        officer.follow("See a notice to Chan Tai Man")
+        expect(officer.page.get_by_text("Nothing is sent or recorded")).to_be_visible()
+        officer.look("notice")
+        officer.follow("Back to Harbour Clinic")
+        officer.follow("Back to “Policy")
+
+        officer.page.get_by_label("Type the number of certificates").fill("2")
+        officer.press("Launch: revoke 3 certificates")
+        expect(officer.page).to_have_title(re.compile("^Error: "))
+        officer.page.get_by_label("Type the number of certificates").fill("3")
+        officer.press("Launch: revoke 3 certificates")
+        expect(officer.page.get_by_text("Launched just now")).to_be_visible()
+        officer.look("launched")
+        with reading(sqlite_engine) as connection:
+            assert len(running_incidents(connection)) == 1
+        officer.follow("Incidents")
+        officer.look("incidents")
+        officer.press("Sign out")
+        assert officer.heading() == "Sign in to the officers' desk"
+
+
+def test_second_officer_launches_where_two_are_needed(
+    contexts: list[BrowserContext],
+    sqlite_engine: Engine,
+    clock: SteppedClock,
+    tmp_path: Path,
+) -> None:
+    with office_world(
+        sqlite_engine, clock, tmp_path / "data", launch_needs_second_officer=True
+    ) as world:
+        first = _person(contexts[0], world, tmp_path)
+        first.go("/desk/new")
+        first.sign_in(CHAN)
+        assert first.heading() == "Open an incident"
+        _fill_in(first, tmp_path / "files")
+        first.press("Read the list and show the preview")
+        first.page.get_by_label("Type the number of certificates").fill("3")
+        first.press("Ask a second officer to launch")
+        first.look("waiting-first")
+        assert first.page.get_by_role("button", name="Launch").count() == 0
+        clock.step_to(LAUNCH + timedelta(minutes=25))
+
+        second = _person(contexts[1], world, tmp_path)
+        second.go("/desk")
+        second.sign_in(LAM)
+        expect(second.page.locator(".loud")).to_contain_text("The clock runs")
+        second.look("waiting-second")
+        second.follow("Look at it and launch")
+        second.page.get_by_label("Type the number of certificates").fill("3")
+        second.press("Launch: revoke 3 certificates")
+
+        expect(second.page.get_by_text("Launched just now")).to_be_visible()
+        assert second.page.locator(".loud").count() == 0
+
+
+def test_pages_of_a_running_incident_say_how_it_stands(
+    contexts: list[BrowserContext],
+    sqlite_engine: Engine,
+    clock: SteppedClock,
+    tmp_path: Path,
+) -> None:
+    with writing(sqlite_engine) as connection:
+        incident = insert_incident(
+            connection,
+            title="Policy qualifier without http in 240 certificates",
+            plan={
+                "rate_per_second": 10.0,
+                "publication_delay_seconds": 60,
+                "count": 240,
+            },
+        )
+        clinic = insert_subscriber(connection, incident)
+        contact = insert_contact(connection, incident, clinic)
+        insert_contact(
+            connection,
+            incident,
+            clinic,
+            "old.mailbox@clinic.example",
+            name="Web Administrator",
+            rank=2,
+            state="unreachable",
+        )
+        school = insert_subscriber(
+            connection, incident, "Kowloon Peak Secondary School and Evening College"
+        )
+        insert_contact(
+            connection, incident, school, "it@school.example", state="unreachable"
+        )
+        for number, (subscriber, count) in enumerate(
+            ((clinic, 230), (school, 9), (None, 1))
+        ):
+            keys = insert_certificates(
+                connection,
+                incident,
+                subscriber,
+                count,
+                first_serial=0x1000 * (number + 1),
+            )
+            insert_revocations(connection, incident, keys)
+        for sequence, (kind, state) in enumerate(
+            (("initial", "sent"), ("reminder", "failed"), ("reminder", "planned"))
+        ):
+            key = connection.execute(
+                insert(table(Notice)).values(
+                    incident_id=incident,
+                    contact_id=contact,
+                    kind=kind,
+                    sequence=sequence,
+                    state=state,
+                    planned_at=LAUNCH + sequence * HOUR,
+                    due_at=LAUNCH + sequence * HOUR,
+                    message_id=f"<{sequence}@ca.example>",
+                    verp_token=f"t{sequence}",
+                    attempts=1,
+                    possibly_repeated=0,
+                    sent_at=LAUNCH if state == "sent" else None,
+                )
+            ).inserted_primary_key
+            connection.execute(
+                insert(table(Attempt)).values(
+                    notice_id=key[0] if key else 0,
+                    ended_at=LAUNCH + sequence * HOUR,
+                    outcome=state,
+                    smtp_code=550,
+                    detail="550 5.1.1 no such user here",
+                )
+            )
+        connection.execute(
+            insert(table(Escalation)).values(
+                incident_id=incident,
+                subscriber_id=school,
+                cause="unreachable",
+                level=0,
+                step="Nobody can be reached",
+                state="told",
+                targets=["account-manager"],
+                raised_at=LAUNCH,
+                told_at=LAUNCH + HOUR,
+            )
+        )
+    clock.step_to(LAUNCH + 3 * HOUR)
+    with office_world(sqlite_engine, clock, tmp_path / "data") as world:
+        manager = _person(contexts[0], world, tmp_path)
+        manager.go(f"/desk/i/{incident}")
+        manager.sign_in(WONG)
+        assert manager.heading().startswith("Policy qualifier")
+        manager.look("incident")
+        for name in ("subscribers", "escalations", "csrs", "calls", "replies"):
+            manager.go(f"/desk/i/{incident}/{name}")
+            manager.look(name)
+        manager.go(f"/desk/i/{incident}/subscribers?q=clinic")
+        manager.follow("Harbour Clinic")
+        manager.look("subscriber")
+        manager.follow("Correct Web Administrator")
+        manager.press("Put it on the list")
+        expect(manager.page).to_have_title(re.compile("^Error: "))
+        manager.look("contact-error")
+        manager.page.get_by_label("E-mail address").fill("web@clinic.example")
+        manager.press("Put it on the list")
+        expect(manager.page.locator(".contacts")).to_contain_text("web@clinic.example")
+        expect(manager.page.locator(".contacts")).not_to_contain_text("old.mailbox")
+        manager.go("/desk/new")
+        assert manager.heading() == "Only an officer can do that"
+        clock.step_to(REVOCATION + HOUR)
+        manager.go(f"/desk/i/{incident}")
+        assert manager.heading() == "Sign in to the officers' desk"
+        manager.sign_in(WONG)
+        manager.look("incident-late")

@@ -1,0 +1,1 @@
+"""The officers' desk: pages of the CA's own people, behind a session."""

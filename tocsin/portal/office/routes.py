@@ -1,0 +1,86 @@
+"""The desk as a part of the portal: its routes, and its answers to who may not."""
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+
+from tocsin.portal.office.context import (
+    CONFLICT,
+    FORBIDDEN,
+    NOT_FOUND,
+    READ,
+    TOO_LARGE,
+    NotThere,
+    NotYours,
+    Office,
+    SignInFirst,
+    StaleForm,
+    TheVisitor,
+)
+from tocsin.portal.office.incidents import add_incident_routes
+from tocsin.portal.office.notices import add_notice_routes
+from tocsin.portal.office.opening import add_opening_routes
+from tocsin.portal.office.signing import add_signing_routes, sign_in_page
+from tocsin.portal.office.subscribers import add_subscriber_routes
+from tocsin.steps.sign_in import DESK, Visitor, who_is_in
+
+UPLOADS = f"{DESK}/new"
+"""Where an officer may send more than a subscriber."""
+
+
+def add_office(app: FastAPI, office: Office) -> None:
+    """Add the officers' desk to the portal."""
+    app.state.office = office
+    add_signing_routes(app.router)
+    add_opening_routes(app.router)
+    add_incident_routes(app.router)
+    add_subscriber_routes(app.router)
+    add_notice_routes(app.router)
+    app.router.add_api_route(f"{DESK}/{{rest:path}}", _nothing, methods=[*READ, "POST"])
+    app.add_exception_handler(SignInFirst, _sign_in_first)
+    app.add_exception_handler(NotYours, _not_yours)
+    app.add_exception_handler(StaleForm, _stale_form)
+    app.add_exception_handler(NotThere, _not_there)
+
+
+def too_large(request: Request) -> Response | None:
+    """Answer an officer who sent too much; None where it was not sent to the desk."""
+    if not request.url.path.startswith(f"{DESK}/"):
+        return None
+    return _office(request).render("too-large", None, status=TOO_LARGE)
+
+
+def _nothing(visitor: TheVisitor) -> Response:
+    """Say that there is nothing, to whoever is in; others are asked who comes."""
+    del visitor
+    raise NotThere
+
+
+def _sign_in_first(request: Request, _error: Exception) -> Response:
+    return sign_in_page(_office(request), request, status=FORBIDDEN)
+
+
+def _not_yours(request: Request, _error: Exception) -> Response:
+    return _office(request).render("not-yours", _visitor(request), status=FORBIDDEN)
+
+
+def _stale_form(request: Request, _error: Exception) -> Response:
+    return _office(request).render("stale", _visitor(request), status=CONFLICT)
+
+
+def _not_there(request: Request, _error: Exception) -> Response:
+    return _office(request).render("not-there", _visitor(request), status=NOT_FOUND)
+
+
+def _office(request: Request) -> Office:
+    office: Office = request.app.state.office
+    return office
+
+
+def _visitor(request: Request) -> Visitor | None:
+    office = _office(request)
+    return who_is_in(
+        office.engine,
+        office.officers(),
+        request.cookies.get(office.session_cookie, ""),
+        clock=office.clock,
+    )
