@@ -25,15 +25,15 @@ from fakes.office import CHAN, LAM, WONG, OfficeWorld, form_nonce, office_world
 from fakes.officers import Desk, lay_desk
 from fastapi.routing import APIRoute
 from portal_server import LINKS, claims_for
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, insert, select, update
 from sqlmodel import SQLModel
 
 from models.audit import Act
 from models.base import table
 from models.incident import AffectedCertificate, Entry, Incident
-from models.outreach import Notice
+from models.outreach import Escalation, Notice
 from models.subscriber import Contact
-from models.terms import IncidentId, IncidentState, SubscriberId
+from models.terms import EscalationCause, IncidentId, IncidentState, SubscriberId
 from tocsin.ca.embedded import EmbeddedCa
 from tocsin.clock import SteppedClock
 from tocsin.errors import Refused
@@ -43,7 +43,7 @@ from tocsin.policy.ladder import shipped_ladder
 from tocsin.policy.rules import shipped_rule_pack
 from tocsin.steps.drafts import Owner, give_owner
 from tocsin.steps.launch import launch_incident
-from tocsin.steps.outreach import plan_outreach
+from tocsin.steps.outreach import Telling, plan_outreach
 from tocsin.store.audit import check_chain
 from tocsin.store.incidents import freeze_templates, read_incident
 from tocsin.store.session import reading, writing
@@ -146,7 +146,9 @@ def fill(world: OfficeWorld, folder: Path) -> Filled:
             incident,
             insert_certificates(connection, incident, subscriber, 2),
         )
-        other = insert_incident(connection, id="other-incident", title="Another one")
+        other = insert_incident(
+            connection, id="other-incident", title="Another one", ladder=ladder
+        )
         others_subscriber = insert_subscriber(connection, other, "Other School")
         insert_contact(connection, other, others_subscriber, "head@school.example")
     return Filled(
@@ -296,6 +298,7 @@ def test_form_does_nothing_when_it_is_not_from_its_own_page(
         f"{filled.at_subscriber}/contact",
         f"/desk/i/{draft}/launch",
         f"/desk/i/{draft}/owner",
+        f"{filled.base}/escalations",
         "/desk/new",
         "/desk/out",
     ]
@@ -616,7 +619,7 @@ def test_contact_that_an_officer_corrects_is_written_to_with_the_next_cycle(
     plan_outreach(
         filled.world.engine,
         incident=filled.incident,
-        mail_domain="ca.example",
+        telling=Telling(mail_domain="ca.example"),
         clock=filled.world.clock,
     )
     action = f"{filled.at_subscriber}/contact"
@@ -640,7 +643,7 @@ def test_contact_that_an_officer_corrects_is_written_to_with_the_next_cycle(
     plan_outreach(
         filled.world.engine,
         incident=filled.incident,
-        mail_domain="ca.example",
+        telling=Telling(mail_domain="ca.example"),
         clock=filled.world.clock,
     )
 
@@ -744,6 +747,86 @@ def test_notice_is_seen_as_a_contact_would_get_it_and_its_link_is_dead(
         "language=" + "x" * 40,
     ):
         assert officer.get(f"{base}/notice?{nonsense}").status_code == 404, nonsense
+
+
+@pytest.fixture
+def escalated(filled: Filled) -> Filled:
+    """Two things wait for a person: one about a subscriber, one about all."""
+    with writing(filled.world.engine) as connection:
+        for subscriber, cause in (
+            (filled.subscriber, EscalationCause.UNREACHABLE),
+            (None, EscalationCause.FORECAST_LATE),
+        ):
+            connection.execute(
+                insert(table(Escalation)).values(
+                    incident_id=filled.incident,
+                    subscriber_id=subscriber,
+                    cause=cause.value,
+                    level=0,
+                    step="A step",
+                    state="told",
+                    targets=["compliance-lead"],
+                    raised_at=LAUNCH,
+                    raised_times=1,
+                    told_at=LAUNCH,
+                )
+            )
+    return filled
+
+
+def test_escalation_is_taken_by_name_and_goes_on(
+    escalated: Filled, manager: httpx.Client
+) -> None:
+    action = f"{escalated.base}/escalations"
+    page = manager.get(action)
+    assert "2 escalations wait for a person" in page.text
+    assert "The whole incident" in page.text
+    ticked = re.findall(r'name="escalation" value="([^"]+)"', page.text)
+    nonce = form_nonce(page, action)
+
+    nothing = manager.post(action, data={"nonce": nonce})
+    stale = manager.post(action, data={"nonce": nonce, "escalation": "1.99"})
+    taken = manager.post(action, data={"nonce": nonce, "escalation": ticked[0]})
+    again = manager.post(action, data={"nonce": nonce, "escalation": ticked[0]})
+    rest = manager.post(action, data={"nonce": nonce, "all": "1"})
+
+    answers = (nothing, stale, taken, again, rest)
+    assert [one.status_code for one in answers] == [422, 422, 303, 422, 303]
+    after = manager.get(action).text
+    assert "No escalation waits for a person" in after
+    assert after.count("Wong Ka Yan<span") == 2
+    acts = escalated.acts(escalated.incident)
+    assert acts == [("officer:Wong Ka Yan", "escalations-acknowledged")] * 2
+    assert "0 wait" in manager.get(escalated.base).text
+
+
+def test_escalations_of_another_incident_are_not_taken(
+    escalated: Filled, manager: httpx.Client
+) -> None:
+    page = manager.get(f"{escalated.base}/escalations")
+    (ticked, *_) = re.findall(r'name="escalation" value="([^"]+)"', page.text)
+    with writing(escalated.world.engine) as connection:
+        connection.execute(
+            insert(table(Escalation)).values(
+                incident_id=escalated.other,
+                subscriber_id=escalated.others_subscriber,
+                cause=EscalationCause.UNREACHABLE.value,
+                level=0,
+                step="A step",
+                state="told",
+                targets=[],
+                raised_at=LAUNCH,
+                raised_times=1,
+            )
+        )
+    action = f"/desk/i/{escalated.other}/escalations"
+    nonce = form_nonce(manager.get(action), action)
+    before = escalated.fingerprint()
+
+    answer = manager.post(action, data={"nonce": nonce, "escalation": ticked})
+
+    assert answer.status_code == 422
+    assert escalated.fingerprint() == before
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ def _check(desk: TheDesk, token: str, sent: Sent) -> Response:
 
 def _take(desk: TheDesk, token: str, sent: Sent) -> Response:
     visit = _open(desk, token)
-    take = Take(seen=_seen(sent.every("escalation")))
+    take = Take(seen=parse_seen(sent.every("escalation")))
     if desk.read_form(visit, take, sent.one("nonce")) is None:
         known = _read(visit, sent)
         if not known.seen:
@@ -158,11 +158,12 @@ def _read(visit: StaffVisit, sent: Submitted) -> Take:
     }
     if sent.one("all") == "1":
         return Take(seen=tuple(sorted(free)))
-    ticked = _seen(sent.every("escalation"))
+    ticked = parse_seen(sent.every("escalation"))
     return Take(seen=tuple(one for one in ticked if one in free))
 
 
-def _seen(values: Sequence[str]) -> tuple[Seen, ...]:
+def parse_seen(values: Sequence[str]) -> tuple[Seen, ...]:
+    """Read what was ticked, as it was shown; what is no such thing is left out."""
     found = set()
     for value in values:
         key, _, times = value.partition(".")

@@ -115,6 +115,8 @@ class EscalationLine:
     state: EscalationState
     raised_at: datetime
     told_at: datetime | None
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
     ended_at: datetime | None
 
 
@@ -322,6 +324,8 @@ def _escalations(
             state=EscalationState(row.state),
             raised_at=row.raised_at,
             told_at=row.told_at,
+            acknowledged_at=row.acknowledged_at,
+            acknowledged_by=row.acknowledged_by,
             ended_at=row.ended_at,
         )
         for row in connection.execute(

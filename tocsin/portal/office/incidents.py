@@ -5,7 +5,7 @@ from datetime import timedelta
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from models.terms import IncidentState
+from models.terms import EscalationState, IncidentState
 from tocsin.policy.progress import incident_forecast
 from tocsin.portal.office.context import (
     READ,
@@ -23,7 +23,6 @@ from tocsin.store.session import reading
 from tocsin.store.summaries import list_incidents
 from tocsin.store.timetable import timetable
 from tocsin.store.worklists import (
-    live_escalations,
     subscribers_owing_csr,
     unreachable,
 )
@@ -41,7 +40,6 @@ def add_incident_routes(router: APIRouter) -> None:
     router.add_api_route(f"{DESK}/i/{{incident}}", _incident, methods=READ)
     for name, page in (
         ("subscribers", _subscribers),
-        ("escalations", _escalations),
         ("csrs", _missing_csrs),
         ("calls", _calls),
         ("replies", _replies),
@@ -81,6 +79,9 @@ def _incident(office: TheOffice, visitor: TheVisitor, summary: TheIncident) -> R
         figures=figures,
         headline=headline(figures),
         outlook=outlook,
+        waiting_escalations=figures.escalations[EscalationState.RAISED]
+        + figures.escalations[EscalationState.TOLD],
+        taken_escalations=figures.escalations[EscalationState.ACKNOWLEDGED],
         is_fresh=summary.launched_at is not None
         and now - summary.launched_at < _FRESH_WITHIN,
         lines=certificate_lines(figures),
@@ -112,16 +113,6 @@ def _subscribers(
         summary=summary,
         listed=listed,
         sought=words,
-    )
-
-
-def _escalations(
-    office: TheOffice, visitor: TheVisitor, summary: TheIncident
-) -> Response:
-    with reading(office.engine) as connection:
-        live = live_escalations(connection, incident=summary.incident, limit=_WORST)
-    return office.render(
-        "escalations", visitor, zone=summary.zone, summary=summary, live=live
     )
 
 

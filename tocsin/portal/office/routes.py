@@ -16,6 +16,7 @@ from tocsin.portal.office.context import (
     StaleForm,
     TheVisitor,
 )
+from tocsin.portal.office.escalations import add_escalation_routes
 from tocsin.portal.office.incidents import add_incident_routes
 from tocsin.portal.office.notices import add_notice_routes
 from tocsin.portal.office.opening import add_opening_routes
@@ -33,6 +34,7 @@ def add_office(app: FastAPI, office: Office) -> None:
     add_signing_routes(app.router)
     add_opening_routes(app.router)
     add_incident_routes(app.router)
+    add_escalation_routes(app.router)
     add_subscriber_routes(app.router)
     add_notice_routes(app.router)
     app.router.add_api_route(f"{DESK}/{{rest:path}}", _nothing, methods=[*READ, "POST"])

@@ -8,6 +8,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from models.terms import IncidentState, SubscriberId
 from tocsin.errors import Refused
+from tocsin.policy.escalations import IN_WORDS
 from tocsin.policy.figures import IncidentSummary
 from tocsin.portal.forms import Problem, read_contact
 from tocsin.portal.office.context import (
@@ -94,6 +95,7 @@ def _subscriber(
         summary=summary,
         view=view,
         history=history,
+        causes=IN_WORDS,
         base=subscriber_path(view),
     )
 
