@@ -26,6 +26,7 @@ from sqlalchemy import Engine, insert
 
 from models.base import table
 from models.outreach import Attempt, Escalation, Notice
+from models.terms import IncidentId
 from tocsin.clock import SteppedClock
 from tocsin.store.incidents import running_incidents
 from tocsin.store.session import reading, writing
@@ -228,13 +229,9 @@ def test_second_officer_launches_where_two_are_needed(
         assert second.page.locator(".loud").count() == 0
 
 
-def test_pages_of_a_running_incident_say_how_it_stands(
-    contexts: list[BrowserContext],
-    sqlite_engine: Engine,
-    clock: SteppedClock,
-    tmp_path: Path,
-) -> None:
-    with writing(sqlite_engine) as connection:
+def _running_incident(engine: Engine) -> IncidentId:
+    """Insert an incident that has something of everything."""
+    with writing(engine) as connection:
         incident = insert_incident(
             connection,
             title="Policy qualifier without http in 240 certificates",
@@ -313,6 +310,16 @@ def test_pages_of_a_running_incident_say_how_it_stands(
                 told_at=LAUNCH + HOUR,
             )
         )
+    return incident
+
+
+def test_pages_of_a_running_incident_say_how_it_stands(
+    contexts: list[BrowserContext],
+    sqlite_engine: Engine,
+    clock: SteppedClock,
+    tmp_path: Path,
+) -> None:
+    incident = _running_incident(sqlite_engine)
     clock.step_to(LAUNCH + 3 * HOUR)
     with office_world(sqlite_engine, clock, tmp_path / "data") as world:
         manager = _person(contexts[0], world, tmp_path)
@@ -334,6 +341,18 @@ def test_pages_of_a_running_incident_say_how_it_stands(
         manager.press("Put it on the list")
         expect(manager.page.locator(".contacts")).to_contain_text("web@clinic.example")
         expect(manager.page.locator(".contacts")).not_to_contain_text("old.mailbox")
+        manager.go(f"/desk/i/{incident}/calls")
+        manager.page.get_by_text("What to say").first.click()
+        manager.look("calls-open")
+        manager.follow("Log a call to")
+        manager.press("Log the call")
+        expect(manager.page).to_have_title(re.compile("^Error: "))
+        manager.look("call-error")
+        manager.page.get_by_label("Left a message").check()
+        manager.page.get_by_label("Note").fill("With the school's secretary.")
+        manager.press("Log the call")
+        manager.go(f"/desk/i/{incident}/calls")
+        expect(manager.page.get_by_text("left a message")).to_be_visible()
         manager.go("/desk/new")
         assert manager.heading() == "Only an officer can do that"
         clock.step_to(REVOCATION + HOUR)

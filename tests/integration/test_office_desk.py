@@ -31,6 +31,7 @@ from sqlmodel import SQLModel
 from models.audit import Act
 from models.base import table
 from models.incident import AffectedCertificate, Entry, Incident
+from models.mail import MailReply
 from models.outreach import Escalation, Notice
 from models.subscriber import Contact
 from models.terms import EscalationCause, IncidentId, IncidentState, SubscriberId
@@ -261,7 +262,12 @@ def test_scanner_that_presses_every_button_untouched_changes_nothing(
 ) -> None:
     draft = filled.draft(officer)
     before = filled.fingerprint()
-    for address in (f"/desk/i/{draft}", f"{filled.at_subscriber}/contact", "/desk/new"):
+    for address in (
+        f"/desk/i/{draft}",
+        f"{filled.at_subscriber}/contact",
+        f"{filled.at_subscriber}/call",
+        "/desk/new",
+    ):
         page = officer.get(address).text
         forms = re.findall(
             r'<form[^>]*action="([^"]+)".*?name="nonce" value="([^"]+)"',
@@ -299,6 +305,7 @@ def test_form_does_nothing_when_it_is_not_from_its_own_page(
         f"/desk/i/{draft}/launch",
         f"/desk/i/{draft}/owner",
         f"{filled.base}/escalations",
+        f"{filled.at_subscriber}/call",
         "/desk/new",
         "/desk/out",
     ]
@@ -827,6 +834,77 @@ def test_escalations_of_another_incident_are_not_taken(
 
     assert answer.status_code == 422
     assert escalated.fingerprint() == before
+def test_call_is_logged_by_name_and_whom_it_named_is_written_to(
+    filled: Filled, manager: httpx.Client
+) -> None:
+    contact = table(Contact)
+    with writing(filled.world.engine) as connection:
+        connection.execute(update(contact).values(state="unreachable"))
+    sheet = manager.get(f"{filled.base}/calls").text
+    assert "Harbour Clinic" in sheet
+    assert "I will never ask for a password" in sheet
+    action = f"{filled.at_subscriber}/call"
+    data = {
+        "nonce": form_nonce(manager.get(action), action),
+        "outcome": "reached",
+        "note": "Spoke to Ms Ng; she looks after the servers.",
+        "name": "Ng Siu Ling",
+        "email": "ng@clinic.example",
+    }
+
+    nothing = manager.post(action, data={"nonce": data["nonce"]})
+    lone_name = manager.post(action, data=data | {"email": ""})
+    logged = manager.post(action, data=data)
+
+    codes = [one.status_code for one in (nothing, lone_name, logged)]
+    assert codes == [422, 422, 303]
+    assert filled.acts(filled.incident) == [("officer:Wong Ka Yan", "call-logged")]
+    page = manager.get(filled.at_subscriber).text
+    assert "Spoke to Ms Ng" in page
+    assert "ng@clinic.example" in page
+    assert "Nobody there has answered yet" not in page
+
+
+def test_mail_that_people_wrote_is_read_at_the_desk(
+    filled: Filled, manager: httpx.Client
+) -> None:
+    mail = {
+        "received_at": LAUNCH,
+        "way": "maildir",
+        "kind": "person",
+        "known_by": "return-path",
+        "incident_id": filled.incident,
+        "subscriber_id": filled.subscriber,
+        "sender": "somebody@elsewhere.example",
+        "subject": "Re: <b>More time</b>",
+        "text": "We need until Monday.",
+        "is_cut": False,
+        "topics": ["extension"],
+        "attachments": [],
+        "answered_with": "no-extension",
+    }
+    unknown = {"incident_id": None, "subscriber_id": None, "text": "Who are you?"}
+    others = {"incident_id": filled.other, "subscriber_id": filled.others_subscriber}
+    with writing(filled.world.engine) as connection:
+        for number, changes in enumerate(({}, unknown, others | {"text": "Theirs"})):
+            connection.execute(
+                insert(table(MailReply)).values(
+                    mail | changes | {"fingerprint": f"{number:064x}"}
+                )
+            )
+
+    page = manager.get(f"{filled.base}/replies").text
+    of_subscriber = manager.get(filled.at_subscriber).text
+
+    assert "We need until Monday." in page
+    assert "&lt;b&gt;More time" in page
+    assert "asks for more time" in page
+    assert "not the address we wrote to" in page
+    assert "Who are you?" in page
+    assert "by people nobody knows" in manager.get(filled.base).text
+    assert "Theirs" not in page
+    assert "We need until Monday." in of_subscriber
+    assert "Who are you?" not in of_subscriber
 
 
 @pytest.fixture

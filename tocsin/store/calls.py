@@ -110,7 +110,7 @@ def call_sheet(
     ).all()
     keys = [row.id for row in rows]
     contacts, hosts = _contacts(connection, keys), _hosts(connection, keys)
-    steps, calls = _steps(connection, keys), _calls(connection, keys)
+    steps, calls = _steps(connection, keys), calls_to(connection, keys)
     return CallSheet(
         incident=incident,
         title=about.title,
@@ -358,9 +358,10 @@ def _steps(connection: Connection, subscribers: Sequence[int]) -> dict[int, list
     return found
 
 
-def _calls(
+def calls_to(
     connection: Connection, subscribers: Sequence[int]
 ) -> dict[int, list[LastCall]]:
+    """Return what came of the calls to these subscribers, the first one first."""
     found: dict[int, list[LastCall]] = defaultdict(list)
     for row in connection.execute(
         select(CALL).where(CALL.c.subscriber_id.in_(subscribers)).order_by(CALL.c.id)

@@ -163,6 +163,7 @@ def mail_replies(
     incident: IncidentId | None,
     limit: int,
     everything: bool = False,
+    subscriber: SubscriberId | None = None,
 ) -> MailReplies:
     """
     List what people wrote, the newest first; of programs, what a person must know.
@@ -175,10 +176,13 @@ def mail_replies(
         incident: Of which incident; None: of all.
         limit: How many rows at most; the counts are of all.
         everything: Delays, confirmations and the like, too.
+        subscriber: Of one alone; None: of all, and of nobody knows whom.
 
     """
     conditions: list[ColumnElement[bool]] = []
-    if incident is not None:
+    if subscriber is not None:
+        conditions.append(MAIL_REPLY.c.subscriber_id == subscriber)
+    elif incident is not None:
         conditions.append(
             or_(
                 MAIL_REPLY.c.incident_id == incident,

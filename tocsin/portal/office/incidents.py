@@ -17,8 +17,10 @@ from tocsin.portal.office.context import (
 from tocsin.portal.office.opening import draft_page
 from tocsin.reports.status import certificate_lines, headline
 from tocsin.steps.sign_in import DESK
+from tocsin.store.calls import call_sheet
 from tocsin.store.desk import latest_replies, list_subscribers
 from tocsin.store.figures import incident_figures
+from tocsin.store.mail import mail_replies
 from tocsin.store.session import reading
 from tocsin.store.summaries import list_incidents
 from tocsin.store.timetable import timetable
@@ -41,7 +43,6 @@ def add_incident_routes(router: APIRouter) -> None:
     for name, page in (
         ("subscribers", _subscribers),
         ("csrs", _missing_csrs),
-        ("calls", _calls),
         ("replies", _replies),
     ):
         router.add_api_route(f"{DESK}/i/{{incident}}/{name}", page, methods=READ)
@@ -70,6 +71,8 @@ def _incident(office: TheOffice, visitor: TheVisitor, summary: TheIncident) -> R
         moments = timetable(connection, incident=summary.incident, now=now)
         owing = subscribers_owing_csr(connection, incident=summary.incident, limit=5)
         lost = unreachable(connection, incident=summary.incident, limit=5)
+        sheet = call_sheet(connection, incident=summary.incident, limit=1)
+        mails = mail_replies(connection, incident=summary.incident, limit=1)
     outlook = incident_forecast(figures)
     return office.render(
         "incident",
@@ -88,6 +91,8 @@ def _incident(office: TheOffice, visitor: TheVisitor, summary: TheIncident) -> R
         timetable=moments,
         owing=owing,
         unreachable=lost,
+        sheet=sheet,
+        mails=mails,
     )
 
 
@@ -128,17 +133,15 @@ def _missing_csrs(
     )
 
 
-def _calls(office: TheOffice, visitor: TheVisitor, summary: TheIncident) -> Response:
-    with reading(office.engine) as connection:
-        lost = unreachable(connection, incident=summary.incident, limit=_WORST)
-    return office.render(
-        "calls", visitor, zone=summary.zone, summary=summary, unreachable=lost
-    )
-
-
 def _replies(office: TheOffice, visitor: TheVisitor, summary: TheIncident) -> Response:
     with reading(office.engine) as connection:
         replies = latest_replies(connection, incident=summary.incident, limit=_WORST)
+        mails = mail_replies(connection, incident=summary.incident, limit=_WORST)
     return office.render(
-        "replies", visitor, zone=summary.zone, summary=summary, replies=replies
+        "replies",
+        visitor,
+        zone=summary.zone,
+        summary=summary,
+        replies=replies,
+        mails=mails,
     )

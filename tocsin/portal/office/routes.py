@@ -3,6 +3,7 @@
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
+from tocsin.portal.office.calls import add_call_routes
 from tocsin.portal.office.context import (
     CONFLICT,
     FORBIDDEN,
@@ -37,6 +38,7 @@ def add_office(app: FastAPI, office: Office) -> None:
     add_escalation_routes(app.router)
     add_subscriber_routes(app.router)
     add_notice_routes(app.router)
+    add_call_routes(app.router)
     app.router.add_api_route(f"{DESK}/{{rest:path}}", _nothing, methods=[*READ, "POST"])
     app.add_exception_handler(SignInFirst, _sign_in_first)
     app.add_exception_handler(NotYours, _not_yours)

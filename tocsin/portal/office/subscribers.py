@@ -29,12 +29,15 @@ from tocsin.portal.office.context import (
 from tocsin.steps.contacts import correct_contact
 from tocsin.steps.reply_acts import ChangeContact
 from tocsin.steps.sign_in import DESK, Visitor
+from tocsin.store.calls import calls_to
 from tocsin.store.desk import subscriber_history
+from tocsin.store.mail import mail_replies
 from tocsin.store.pages import subscriber_view
 from tocsin.store.session import reading
 from tocsin.store.views import SubscriberView
 
 _BASE = f"{DESK}/i/{{incident}}/s/{{subscriber}}"
+_MAILS = 50
 _EMPTY: Mapping[str, object] = {"name": "", "email": "", "phone": "", "instead_of": ""}
 
 
@@ -88,6 +91,13 @@ def _subscriber(
         history = subscriber_history(
             connection, incident=view.incident, subscriber=view.subscriber
         )
+        mails = mail_replies(
+            connection,
+            incident=view.incident,
+            subscriber=view.subscriber,
+            limit=_MAILS,
+        )
+        calls = calls_to(connection, [view.subscriber])
     return office.render(
         "subscriber",
         visitor,
@@ -96,6 +106,8 @@ def _subscriber(
         view=view,
         history=history,
         causes=IN_WORDS,
+        mails=mails,
+        calls=list(reversed(calls[view.subscriber])),
         base=subscriber_path(view),
     )
 
