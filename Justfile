@@ -31,6 +31,10 @@ story:
 faults:
     .venv/bin/pytest tests/faults
 
+# 10,000 notices through a Postfix that misbehaves, the sender killed 100 times
+reliability *arguments:
+    PYTHONPATH=tests {{python}} -P -m faults.campaign {{arguments}}
+
 # Style, types, import contracts
 lint:
     .venv/bin/ruff check .

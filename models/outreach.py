@@ -16,7 +16,7 @@ class Notice(SQLModel, table=True):
         UniqueConstraint("incident_id", "contact_id", "kind", "sequence"),
         CheckConstraint(
             "state IN ('planned', 'sending', 'sent', 'failed', 'bounced', "
-            "'superseded')",
+            "'superseded', 'held', 'given-up')",
             name="state",
         ),
         Index("ix_notice_state_due_at", "state", "due_at"),
@@ -52,6 +52,37 @@ class Attempt(SQLModel, table=True):
     outcome: str = Field(max_length=24)
     smtp_code: int | None = None
     detail: str = Field(default="", sa_type=Text)
+
+
+class SendingPause(SQLModel, table=True):
+    """A while in which notices wait because too much went wrong; one at a time lasts."""
+
+    __tablename__ = "sending_pause"
+    __table_args__ = (
+        CheckConstraint(
+            "cause IN ('relay-unreachable', 'relay-refuses', 'addresses-refused')",
+            name="cause",
+        ),
+        Index(
+            "uq_sending_pause_live",
+            "is_live",
+            unique=True,
+            sqlite_where=text("is_live"),
+            postgresql_where=text("is_live"),
+        ),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    is_live: bool
+    cause: str = Field(max_length=24)
+    detail: dict[str, int] = Field(default_factory=dict, sa_type=JSON)  # attempts
+    paused_at: datetime = instant()
+    probe_at: datetime = instant()  # when one message is tried (again)
+    probes: int = 0
+    alarmed_at: datetime | None = instant(nullable=True)
+    resumed_at: datetime | None = instant(nullable=True)
+    resumed_by: str = Field(default="", max_length=120)
+    reason: str = Field(default="", sa_type=Text)
 
 
 class Bounce(SQLModel, table=True):

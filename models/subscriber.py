@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Index, Text, UniqueConstraint
+from sqlalchemy import Index, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from models.base import instant
@@ -52,6 +52,8 @@ class Contact(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("incident_id", "subscriber_id", "email"),
         Index("ix_contact_subscriber_id_rank", "subscriber_id", "rank"),
+        # How many mails an address had, whichever incidents it is written to about.
+        Index("ix_contact_address", text("lower(email)")),
     )
 
     id: int | None = Field(default=None, primary_key=True)

@@ -156,6 +156,23 @@ class NoticeState(StrEnum):
     FAILED = "failed"  # the relay refused the address for good
     BOUNCED = "bounced"  # taken, and came back
     SUPERSEDED = "superseded"  # its moment passed before it was sent
+    HELD = "held"  # it may have left; an officer decides whether it leaves again
+    GIVEN_UP = "given-up"  # it may have left; an officer decided not to repeat it
+
+
+class InDoubt(StrEnum):
+    """What follows when the end of a message is unknown."""
+
+    RESEND = "resend"  # again under the same Message-ID, counted
+    HOLD = "hold"  # until an officer has decided
+
+
+class PauseCause(StrEnum):
+    """Why sending pauses, for everybody."""
+
+    RELAY_UNREACHABLE = "relay-unreachable"  # it cannot be talked to
+    RELAY_REFUSES = "relay-refuses"  # it refuses us, whoever is written to
+    ADDRESSES_REFUSED = "addresses-refused"  # too many addresses refused for good
 
 
 class EscalationCause(StrEnum):

@@ -7,6 +7,8 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from models.terms import InDoubt
+
 
 class Tls(StrEnum):
     """How the connection to the relay is protected."""
@@ -72,6 +74,46 @@ class Settings(BaseSettings):
     )
     smtp_connections: int = Field(
         default=4, ge=1, le=50, description="Connections to the relay at once."
+    )
+    mail_in_doubt: InDoubt = Field(
+        default=InDoubt.RESEND,
+        description="What follows when nobody knows whether a mail has left: resend "
+        "(under the same Message-ID, counted) or hold (until an officer has decided).",
+    )
+    mails_per_address: int = Field(
+        default=12,
+        ge=0,
+        description="Mails to one address within 24 hours, at most, over all incidents; "
+        "final notices go beyond that. 0: as many as there are.",
+    )
+    pause_from: int = Field(
+        default=20,
+        ge=1,
+        description="Attempts that are needed before a share of refusals pauses "
+        "sending.",
+    )
+    pause_share: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="Share of attempts refused for good, or refused by the relay to "
+        "everybody, from which sending pauses.",
+    )
+    pause_within_minutes: int = Field(
+        default=60,
+        ge=1,
+        description="How far back attempts count for that, minutes.",
+    )
+    probe_every_minutes: int = Field(
+        default=1,
+        ge=1,
+        description="How often one mail is tried while sending pauses, minutes.",
+    )
+    alarm_after_minutes: int = Field(
+        default=10,
+        ge=0,
+        description="How long the relay may be out of reach until people are told, "
+        "minutes.",
     )
     mail_from: str = Field(
         default="certificates@ca.example", description="Sender address of notices."

@@ -4,15 +4,19 @@ import argparse
 import os
 import signal
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from fakes.planned import LINKS, SENDER, TEMPLATES
 
+from models.terms import InDoubt
 from tocsin.clock import SteppedClock
+from tocsin.log import configure_logging
 from tocsin.mail.smtp import OutgoingMessage, SendOutcome, SmtpMailer
+from tocsin.policy.sending import SendingRules
 from tocsin.settings import Tls
 from tocsin.steps.send import send_due
-from tocsin.store.session import open_engine
+from tocsin.store.outbox import next_due_notice
+from tocsin.store.session import open_engine, reading
 
 
 class MortalMailer:
@@ -46,19 +50,38 @@ def main() -> None:
     parser.add_argument("--dies", default="")
     parser.add_argument("--after", type=int, default=0)
     parser.add_argument("--batch", type=int, default=20)
+    parser.add_argument("--in-doubt", type=InDoubt, default=InDoubt.RESEND)
+    parser.add_argument("--passes", type=int, default=1)
+    parser.add_argument("--until-done", type=bool, default=False)
     given = parser.parse_args()
     engine = open_engine(given.url)
     inner = SmtpMailer("127.0.0.1", given.port, tls=Tls.NONE, timeout_seconds=10)
-    send_due(
-        engine,
-        MortalMailer(inner, dies=given.dies, after=given.after),
-        lambda _: TEMPLATES,
-        LINKS,
-        SENDER,
-        SteppedClock(given.now),
-        owner=f"process-{os.getpid()}",
-        batch=given.batch,
-    )
+    clock = SteppedClock(given.now)
+    configure_logging()
+    print("ready", flush=True)  # noqa: T201 - whoever started us waits for it
+    while True:
+        send_due(
+            engine,
+            MortalMailer(inner, dies=given.dies, after=given.after),
+            lambda _: TEMPLATES,
+            LINKS,
+            SENDER,
+            clock,
+            owner=f"process-{os.getpid()}",
+            rules=SendingRules(in_doubt=given.in_doubt),
+            batch=given.batch,
+        )
+        given.passes -= 1
+        later = clock.now() + timedelta(minutes=1)
+        if given.until_done:
+            with reading(engine) as connection:
+                due_at = next_due_notice(connection)
+            if due_at is None:
+                break
+            later = max(clock.now(), due_at)
+        elif not given.passes:
+            break
+        clock.step_to(later)
     engine.dispose()
 
 

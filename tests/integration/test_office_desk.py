@@ -834,6 +834,8 @@ def test_escalations_of_another_incident_are_not_taken(
 
     assert answer.status_code == 422
     assert escalated.fingerprint() == before
+
+
 def test_call_is_logged_by_name_and_whom_it_named_is_written_to(
     filled: Filled, manager: httpx.Client
 ) -> None:

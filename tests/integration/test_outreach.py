@@ -13,7 +13,9 @@ from factories import (
     insert_revocations,
     insert_subscriber,
 )
+from fakes.planned import Planned
 from fakes.plans import query_plans
+from fakes.scripted_relay import ScriptedRelay
 from sqlalchemy import Engine, select, update
 
 from models.base import table
@@ -22,6 +24,7 @@ from models.outreach import Escalation, Notice
 from models.subscriber import Contact
 from models.terms import ContactRole, IncidentId, NoticeKind, SubscriberId
 from tocsin.clock import SteppedClock
+from tocsin.demo.ports import free_port
 from tocsin.policy.ladder import shipped_ladder
 from tocsin.policy.rules import shipped_rule_pack
 from tocsin.steps.outreach import PlannedOutreach, Telling, plan_outreach
@@ -37,7 +40,9 @@ LADDER = shipped_ladder(shipped_rule_pack().rules[-1].within)
 def subscriber(engine: Engine) -> SubscriberId:
     """A clinic with two contacts and three certificates, and the CA's own people."""
     with writing(engine) as connection:
-        insert_incident(connection, ladder=LADDER.text)
+        insert_incident(
+            connection, ladder=LADDER.text, rule_pack=shipped_rule_pack().text
+        )
         key = insert_subscriber(connection, INCIDENT, look_at=LAUNCH)
         insert_contact(connection, INCIDENT, key, "first@clinic.example")
         insert_contact(connection, INCIDENT, key, "second@clinic.example", rank=2)
@@ -106,6 +111,61 @@ def test_unsent_notice_is_superseded_when_a_later_step_came_due(engine: Engine) 
         ("operations-manager@ca.example", "escalation", 1, "planned"),
     }
     assert len(notices(engine)) == 5
+
+
+@pytest.mark.usefixtures("subscriber")
+def test_each_contact_gets_one_message_when_the_engine_was_down_across_two_steps(
+    engine: Engine, clock: SteppedClock
+) -> None:
+    planned = Planned(engine=engine, clock=clock)
+    with ScriptedRelay() as relay:
+        plan(engine, LAUNCH)
+        planned.send(relay.port)
+        # Reminders to all contacts are due at 0.38 and at 0.50 of the time.
+        clock.step_to(LAUNCH + (REVOCATION - LAUNCH) * 0.55)
+        plan(engine, clock.now())
+        planned.send(relay.port)
+        planned.send(relay.port)
+
+    to_clinic = [name for name in relay.recipients if name.endswith("@clinic.example")]
+    assert sorted(to_clinic) == [
+        "first@clinic.example",
+        "first@clinic.example",
+        "second@clinic.example",
+    ]
+    assert sorted(
+        row for row in notices(engine) if row[0].endswith("@clinic.example")
+    ) == [
+        ("first@clinic.example", "initial", 0, "sent"),
+        ("first@clinic.example", "reminder", 5, "sent"),
+        ("second@clinic.example", "initial", 0, "sent"),
+    ]
+
+
+@pytest.mark.usefixtures("subscriber")
+def test_only_the_latest_leaves_when_the_relay_was_down_across_two_steps(
+    engine: Engine, clock: SteppedClock
+) -> None:
+    planned = Planned(engine=engine, clock=clock)
+    nowhere = free_port()
+    for share in (0.26, 0.39, 0.51):
+        clock.step_to(LAUNCH + (REVOCATION - LAUNCH) * share)
+        plan(engine, clock.now())
+        planned.send(nowhere)
+
+    clock.step_to(clock.now() + HOUR)
+    with ScriptedRelay() as relay:
+        planned.send(relay.port)
+        planned.send(relay.port)
+
+    to_clinic = [name for name in relay.recipients if name.endswith("@clinic.example")]
+    assert sorted(to_clinic) == ["first@clinic.example", "second@clinic.example"]
+    assert [row for row in notices(engine) if row[0].startswith("first@")] == [
+        ("first@clinic.example", "initial", 0, "superseded"),
+        ("first@clinic.example", "initial", 4, "superseded"),
+        # Nobody is reminded of what they never got.
+        ("first@clinic.example", "initial", 5, "sent"),
+    ]
 
 
 @pytest.mark.usefixtures("subscriber")

@@ -24,10 +24,13 @@ from tocsin.clock import SystemClock
 from tocsin.errors import Broken, TocsinError
 from tocsin.intake.officers import read_officers
 from tocsin.mail.checks import check_templates
+from tocsin.policy.pauses import pause_sentence
 from tocsin.policy.progress import spell_duration
 from tocsin.settings import Settings
 from tocsin.steps.collaborators import current_templates
 from tocsin.steps.launch import read_rulebook
+from tocsin.store.held import backlog
+from tocsin.store.pauses import live_pause
 from tocsin.store.session import alembic_config, open_engine, reading
 
 _PACKAGES = ("flows", "models", "templates", "tocsin")
@@ -111,6 +114,7 @@ def examine(settings: Settings, *, now: datetime) -> Iterator[Finding]:
         ("link secret", lambda: _secret(settings)),
         ("sender", lambda: _sender(settings)),
         ("relay", lambda: _relay(settings)),
+        ("sending", lambda: _sending(settings, now)),
         ("portal", lambda: _portal(settings)),
         ("officers", lambda: _officers(settings)),
         ("Prefect", lambda: _prefect(settings, now)),
@@ -224,6 +228,33 @@ def _relay(settings: Settings) -> Finding:
         return _missing("relay", f"{host}:{port}: {error}", _start(settings))
     kind = "embedded, delivers nothing" if settings.uses_embedded_relay else "the CA's"
     return _ok("relay", f"{host}:{port} answers {code} ({kind})")
+
+
+def _sending(settings: Settings, now: datetime) -> Finding:
+    engine = open_engine(settings.database)
+    try:
+        with reading(engine) as connection:
+            pause = live_pause(connection)
+            waiting = backlog(connection, now=now)
+    except SQLAlchemyError:
+        return _missing("sending", "no database to ask", "see database above")
+    finally:
+        engine.dispose()
+    if pause is not None:
+        age = spell_duration(now - pause.paused_at)
+        return _missing(
+            "sending",
+            f"pauses since {age}: {pause_sentence(pause.cause)}",
+            "`tocsin notice waiting`; it goes on by itself when a message is taken",
+        )
+    if waiting.held:
+        return Finding(
+            name="sending",
+            state=State.NOTE,
+            detail=f"{_number(waiting.held, 'notice')} held for an officer",
+            advice="`tocsin notice held`",
+        )
+    return _ok("sending", f"{_number(waiting.due, 'notice')} due, none held")
 
 
 def _portal(settings: Settings) -> Finding:

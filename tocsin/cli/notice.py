@@ -1,4 +1,4 @@
-"""`tocsin notice`: look at a notice before anybody gets it, and try the way it takes."""
+"""`tocsin notice`: what is sent to people: a look before, a test, and what is kept back."""
 
 import os
 from email import message_from_bytes, policy
@@ -10,6 +10,7 @@ import typer
 
 from models.terms import ContactId, IncidentId, NoticeKind
 from tocsin.ca.embedded import EmbeddedCa
+from tocsin.cli.held import give_up, held, release, resume, waiting
 from tocsin.clock import SystemClock
 from tocsin.errors import BadInput
 from tocsin.links import Links, read_secrets
@@ -32,9 +33,15 @@ from tocsin.store.recipients import first_contact_of
 from tocsin.store.session import reading
 
 app = typer.Typer(
-    help="Notices: see one as a contact would get it, send yourself a test.",
+    help="Notices: see one as a contact would get it, send yourself a test, decide on "
+    "what is kept back.",
     no_args_is_help=True,
 )
+app.command("waiting")(waiting)
+app.command("held")(held)
+app.command("release")(release)
+app.command("give-up")(give_up)
+app.command("resume")(resume)
 
 _Kind = Annotated[NoticeKind, typer.Option(help="Which notice.")]
 

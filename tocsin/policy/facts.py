@@ -1,6 +1,6 @@
 """What outreach policy needs to know; the store builds it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from models.terms import (
@@ -24,10 +24,19 @@ class IncidentFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoticeFacts:
-    """A notice that was planned for a contact, whatever became of it."""
+    """
+    A notice that was planned for a contact, whatever became of it.
+
+    Args:
+        kind: What it is for.
+        sequence: Its number among those of its kind.
+        has_left: It left, or may have; one that still waits is not on its way.
+
+    """
 
     kind: NoticeKind
     sequence: int
+    has_left: bool = field(default=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +67,11 @@ class ContactFacts:
     def was_told(self) -> bool:
         """Whether any notice was planned for them."""
         return bool(self.notices)
+
+    @property
+    def may_have_heard(self) -> bool:
+        """Whether any notice has left for them, or may have."""
+        return any(notice.has_left for notice in self.notices)
 
     @property
     def is_active(self) -> bool:

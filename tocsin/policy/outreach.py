@@ -116,13 +116,17 @@ def _worded(
     contact: ContactFacts, kind: NoticeKind, sequence: int, *, had_final: bool
 ) -> NoticeFacts:
     """A contact's first notice explains; it is no reminder of what they never got."""
-    if contact.was_told:
+    if contact.may_have_heard:
         # The first notice is not repeated: who was told and is told again is reminded.
         kind = NoticeKind.REMINDER if kind is NoticeKind.INITIAL else kind
         return NoticeFacts(kind=kind, sequence=sequence)
     if kind is NoticeKind.FINAL or had_final:
         return NoticeFacts(kind=NoticeKind.FINAL, sequence=sequence)
-    return NoticeFacts(kind=NoticeKind.INITIAL, sequence=_FIRST)
+    first = NoticeFacts(kind=NoticeKind.INITIAL, sequence=_FIRST)
+    # One that was planned and never left gives way to this one.
+    if first in contact.notices:
+        return NoticeFacts(kind=NoticeKind.INITIAL, sequence=sequence)
+    return first
 
 
 def _addressed(

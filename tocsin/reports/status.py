@@ -71,6 +71,8 @@ class StatusContext:
         notices_sent: Taken by the relay.
         bounced: Of those, came back.
         failed: Refused by the relay.
+        held: In doubt, until an officer has decided.
+        given_up: In doubt, and not repeated.
         possibly_repeated: Sent again because an end was not seen.
         csrs: Signing requests.
         certificates_with_csr: Certificates they are for.
@@ -107,6 +109,8 @@ class StatusContext:
     notices_sent: str
     bounced: str
     failed: str
+    held: str
+    given_up: str
     possibly_repeated: str
     csrs: str
     certificates_with_csr: str
@@ -210,6 +214,8 @@ def _context(figures: IncidentFigures, *, seal: str) -> StatusContext:
         notices_sent=_number(figures.notices_sent),
         bounced=_number(figures.notices_in(NoticeState.BOUNCED)),
         failed=_number(figures.notices_in(NoticeState.FAILED)),
+        held=_number(figures.notices_in(NoticeState.HELD)),
+        given_up=_number(figures.notices_in(NoticeState.GIVEN_UP)),
         possibly_repeated=_number(figures.possibly_repeated),
         csrs=_number(figures.csrs),
         certificates_with_csr=_number(figures.certificates_with_csr),

@@ -17,6 +17,8 @@ from tocsin.links import Links
 from tocsin.mail.incoming import Mailbox
 from tocsin.mail.render import TemplateSet
 from tocsin.mail.smtp import Mailer
+from tocsin.policy.pauses import pause_sentence
+from tocsin.policy.sending import SendingRules
 from tocsin.steps.alarms import send_due_alarms
 from tocsin.steps.incoming import MailFiling, file_incoming
 from tocsin.steps.outreach import Telling, plan_forecast, plan_outreach
@@ -24,7 +26,16 @@ from tocsin.steps.replies import apply_due_replies
 from tocsin.steps.revoke import revoke_due
 from tocsin.steps.send import Sender, send_due
 from tocsin.steps.watchdog import NO_HEARTBEAT, Heartbeat, watch_once
-from tocsin.store import alarms, audit, incidents, leases, outbox, outreach, replies
+from tocsin.store import (
+    alarms,
+    audit,
+    incidents,
+    leases,
+    outbox,
+    outreach,
+    pauses,
+    replies,
+)
 from tocsin.store import revocations as revocation_store
 from tocsin.store.session import reading, writing
 
@@ -78,6 +89,7 @@ class Collaborators:
         owner: Names this process in leases.
         channels: What reaches the CA's own people beside mail; None: nothing does.
         watchdog: What shows that nothing due was missed.
+        rules: What an operator set about sending.
 
     """
 
@@ -90,6 +102,7 @@ class Collaborators:
     sender: Sender
     clock: Clock
     owner: str
+    rules: SendingRules = field(default_factory=SendingRules)
     channels: Channels | None = None
     watchdog: Heartbeat = NO_HEARTBEAT
 
@@ -111,6 +124,7 @@ class Advanced:
         busy: Another process was doing it; only revocations were seen to.
         counts: What was done, by name; those that are zero are left out.
         problems: Parts that failed and stay due; the log has the traceback.
+        alarm: What somebody has to look at although nothing failed; empty when nothing.
         seconds: How long it took.
 
     """
@@ -118,6 +132,7 @@ class Advanced:
     busy: bool = False
     counts: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    alarm: str = ""
     seconds: float = 0.0
 
     def add(self, **counts: int) -> int:
@@ -130,7 +145,7 @@ class Advanced:
     @property
     def did_nothing(self) -> bool:
         """Whether nothing was due."""
-        return not self.counts and not self.problems
+        return not self.counts and not self.problems and not self.alarm
 
     def sentence(self) -> str:
         """Say what was done, for a list of runs."""
@@ -139,6 +154,8 @@ class Advanced:
             for name, count in self.counts.items()
         ]
         parts += [f"{part} failed, stays due" for part in self.problems]
+        if self.alarm:
+            parts.insert(0, self.alarm)
         return ", ".join(parts) or "Nothing was due"
 
 
@@ -290,8 +307,16 @@ def _send(c: Collaborators, done: Advanced) -> None:
         c.sender,
         c.clock,
         owner=c.owner,
+        rules=c.rules,
     )
     done.add(notices_sent=sent.sent, notices_refused=sent.failed)
+    with reading(c.engine) as connection:
+        pause = pauses.live_pause(connection)
+    done.alarm = (
+        f"Sending pauses: {pause_sentence(pause.cause)}"
+        if pause is not None and pause.alarmed_at is not None
+        else ""
+    )
 
 
 def _close(c: Collaborators, done: Advanced) -> None:

@@ -8,6 +8,7 @@ from models.terms import IncidentId
 from tocsin.reports.dashboards.board import Board
 from tocsin.reports.dashboards.words import WORST
 from tocsin.store.figures import incident_figures
+from tocsin.store.pauses import live_pause
 from tocsin.store.session import reading
 from tocsin.store.timetable import timetable
 from tocsin.store.worklists import (
@@ -38,4 +39,5 @@ def read_board(
             escalations=live_escalations(connection, incident=incident, limit=WORST),
             unreachable=unreachable(connection, incident=incident, limit=WORST),
             desk=f"{portal}/desk/i/{incident}",
+            pause=live_pause(connection),
         )

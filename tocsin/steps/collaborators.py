@@ -17,6 +17,7 @@ from tocsin.mail.incoming import Mailbox
 from tocsin.mail.maildir import MaildirReader
 from tocsin.mail.render import TemplateSet
 from tocsin.mail.smtp import SmtpMailer
+from tocsin.policy.sending import SendingRules
 from tocsin.settings import Settings
 from tocsin.steps.advance import Collaborators
 from tocsin.steps.send import Sender
@@ -82,7 +83,21 @@ def open_collaborators(
                 file=settings.watchdog_heartbeat,
                 url=settings.watchdog_url,
             ),
+            rules=rules_of(settings),
         )
+
+
+def rules_of(settings: Settings) -> SendingRules:
+    """Return what the operator set about sending."""
+    return SendingRules(
+        in_doubt=settings.mail_in_doubt,
+        per_address=settings.mails_per_address,
+        pause_from=settings.pause_from,
+        pause_share=settings.pause_share,
+        pause_within=timedelta(minutes=settings.pause_within_minutes),
+        probe_every=timedelta(minutes=settings.probe_every_minutes),
+        alarm_after=timedelta(minutes=settings.alarm_after_minutes),
+    )
 
 
 def sender_of(settings: Settings) -> Sender:

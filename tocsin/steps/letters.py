@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 from sqlalchemy import Connection
@@ -35,6 +35,7 @@ from tocsin.mail.render import (
 from tocsin.mail.skeleton import assemble, certificate_list
 from tocsin.mail.smtp import OutgoingMessage
 from tocsin.policy.rules import Rule, parse_rule_pack
+from tocsin.policy.sending import is_past_use
 from tocsin.store.incidents import IncidentRecord, read_incident
 from tocsin.store.matters import (
     ESCALATIONS_SHOWN,
@@ -128,6 +129,18 @@ def read_matters(connection: Connection, claimed: Sequence[ClaimedNotice]) -> Ma
             (incident, role): escalations_for(connection, incident=incident, role=role)
             for incident, role in staff
         },
+    )
+
+
+def is_past_its_use(notice: ClaimedNotice, matters: Matters, *, now: datetime) -> bool:
+    """Whether a notice waited until what it says helps nobody any more."""
+    subscriber = notice.to.subscriber
+    sample = None if subscriber is None else matters.samples.get(subscriber)
+    return sample is not None and is_past_use(
+        notice.kind,
+        revocation_time=sample.revocation_time,
+        is_revoked=sample.is_revoked,
+        now=now,
     )
 
 

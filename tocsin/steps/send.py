@@ -14,7 +14,15 @@ from tocsin.links import Links
 from tocsin.log import redact
 from tocsin.mail.render import TemplateSet
 from tocsin.mail.smtp import Mailer, SendKind, SendOutcome
-from tocsin.steps.letters import Letter, Sender, read_matters, write_letter
+from tocsin.policy.sending import SendingRules
+from tocsin.steps.keeping_back import keep_back
+from tocsin.steps.letters import (
+    Letter,
+    Sender,
+    is_past_its_use,
+    read_matters,
+    write_letter,
+)
 from tocsin.store import audit, outbox
 from tocsin.store.outbox import ClaimedNotice
 from tocsin.store.outcomes import NoticeOutcome, OutcomeKind, record_outcomes
@@ -43,7 +51,7 @@ class Sent:
         sent: The relay took them.
         failed: The address was refused for good, or refused for too long.
         retried: Refused for now; due again later.
-        in_doubt: The end is unknown; due again, under the same Message-ID.
+        in_doubt: The end is unknown; due again, under the same Message-ID, or held.
         not_sent: The relay could not be talked to.
         not_rendered: A template does not fit; somebody has to look.
         superseded: There was nothing left to say.
@@ -69,6 +77,7 @@ def send_due(  # noqa: PLR0917 - collaborators, each of a type of its own
     clock: Clock,
     *,
     owner: str,
+    rules: SendingRules | None = None,
     batch: int = 100,
 ) -> Sent:
     """
@@ -82,14 +91,16 @@ def send_due(  # noqa: PLR0917 - collaborators, each of a type of its own
         sender: Who the mail comes from.
         clock: Tells now.
         owner: Names this process in leases.
+        rules: What an operator set about sending; None: the defaults.
         batch: Notices in one transaction; a killed process leaves as many in doubt.
 
     """
+    rules = rules or SendingRules()
     done: Counter[OutcomeKind] = Counter()
     outcomes: list[NoticeOutcome] = []
     while True:
         claimed = _record_and_claim(
-            engine, outcomes, owner=owner, now=clock.now(), batch=batch
+            engine, outcomes, owner=owner, rules=rules, now=clock.now(), batch=batch
         )
         done.update(outcome.kind for outcome in outcomes)
         if not claimed:
@@ -104,10 +115,13 @@ def send_due(  # noqa: PLR0917 - collaborators, each of a type of its own
                 templates_for,
                 links=links,
                 sender=sender,
+                now=clock.now(),
             )
         except Exception:
             # What is known is recorded; the rest stays claimed and so is in doubt.
-            _record_and_claim(engine, outcomes, owner=owner, now=clock.now(), batch=0)
+            _record_and_claim(
+                engine, outcomes, owner=owner, rules=rules, now=clock.now(), batch=0
+            )
             raise
 
 
@@ -116,6 +130,7 @@ def _record_and_claim(
     outcomes: Sequence[NoticeOutcome],
     *,
     owner: str,
+    rules: SendingRules,
     now: datetime,
     batch: int,
 ) -> list[ClaimedNotice]:
@@ -123,9 +138,10 @@ def _record_and_claim(
     if any(outcome.kind is OutcomeKind.NOT_SENT for outcome in outcomes):
         batch = 0  # the relay is down: what is due stays due
     with writing(engine) as connection:
-        record_outcomes(connection, outcomes, owner=owner, now=now)
+        record_outcomes(connection, outcomes, owner=owner, now=now, rules=rules)
+        allowed = keep_back(connection, outcomes, rules=rules, now=now, limit=batch)
         claimed = outbox.claim_notices(
-            connection, owner=owner, now=now, lease_within=LEASE_WITHIN, limit=batch
+            connection, owner=owner, now=now, lease_within=LEASE_WITHIN, limit=allowed
         )
         _append_acts(connection, outcomes, now=now)
     if outcomes:
@@ -165,12 +181,16 @@ def _send(
     *,
     links: Links,
     sender: Sender,
+    now: datetime,
 ) -> None:
     """Write and send a batch; outcomes are added as they become known."""
     with reading(engine) as connection:
         matters = read_matters(connection, claimed)
     letters: dict[NoticeId, Letter] = {}
     for notice in claimed:
+        if is_past_its_use(notice, matters, now=now):
+            outcomes.append(NoticeOutcome(notice=notice, kind=OutcomeKind.SUPERSEDED))
+            continue
         try:
             letter = write_letter(
                 notice,

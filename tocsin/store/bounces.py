@@ -41,6 +41,7 @@ _TAKEN = (
     NoticeState.SENT.value,
     NoticeState.SENDING.value,
     NoticeState.PLANNED.value,
+    NoticeState.HELD.value,
 )
 
 

@@ -219,7 +219,13 @@ def finished_incidents(connection: Connection, *, now: datetime) -> list[Inciden
     )
     unsent = exists().where(
         notice.c.incident_id == INCIDENT.c.id,
-        notice.c.state.in_((NoticeState.PLANNED.value, NoticeState.SENDING.value)),
+        notice.c.state.in_(
+            (
+                NoticeState.PLANNED.value,
+                NoticeState.SENDING.value,
+                NoticeState.HELD.value,
+            )
+        ),
     )
     unseen = exists().where(
         subscriber.c.incident_id == INCIDENT.c.id, subscriber.c.look_at <= now

@@ -86,7 +86,8 @@ def supersede_notices(connection: Connection, contacts: Sequence[ContactId]) -> 
             update(NOTICE)
             .where(
                 NOTICE.c.contact_id.in_(contacts),
-                NOTICE.c.state == NoticeState.PLANNED.value,
+                # One that is held: nobody need decide on what a later one says.
+                NOTICE.c.state.in_((NoticeState.PLANNED.value, NoticeState.HELD.value)),
             )
             .values(state=NoticeState.SUPERSEDED.value)
         )

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Select, func, insert, or_, select, update
 
 from models.base import table
 from models.incident import Incident
-from models.outreach import Attempt, Notice
+from models.outreach import Attempt, Notice, SendingPause
 from models.subscriber import Contact, Subscriber
 from models.terms import (
     ContactId,
@@ -27,6 +27,7 @@ CONTACT = table(Contact)
 SUBSCRIBER = table(Subscriber)
 ATTEMPT = table(Attempt)
 INCIDENT = table(Incident)
+PAUSE = table(SendingPause)
 
 RECIPIENT = (
     CONTACT.c.name.label("contact_name"),
@@ -135,10 +136,9 @@ def claim_notices(
         connection.execute(
             update(NOTICE)
             .where(NOTICE.c.id.in_(doubtful))
-            .values(
-                attempts=NOTICE.c.attempts + 1,
-                possibly_repeated=NOTICE.c.possibly_repeated + 1,
-            )
+            # No attempt of the relay's: a process that dies often must not make an
+            # address look as if it had been refused for hours.
+            .values(possibly_repeated=NOTICE.c.possibly_repeated + 1)
         )
         connection.execute(
             insert(ATTEMPT),
@@ -243,7 +243,11 @@ def recipient_of(row: Any) -> Recipient:
 
 
 def next_due_notice(connection: Connection) -> datetime | None:
-    """Return when the next notice is due, or the next lease on one ends."""
+    """
+    Return when the next notice is due, or the next lease on one ends.
+
+    While sending pauses nothing is due before the next message is tried.
+    """
     instants: Iterable[datetime | None] = (
         connection.execute(
             select(func.min(NOTICE.c.due_at)).where(
@@ -256,4 +260,8 @@ def next_due_notice(connection: Connection) -> datetime | None:
             ).where(NOTICE.c.state == NoticeState.SENDING.value)
         ).scalar(),
     )
-    return min((instant for instant in instants if instant), default=None)
+    earliest = min((instant for instant in instants if instant), default=None)
+    probe_at: datetime | None = connection.execute(
+        select(PAUSE.c.probe_at).where(PAUSE.c.is_live)
+    ).scalar()
+    return max(earliest, probe_at) if earliest and probe_at else earliest

@@ -15,10 +15,12 @@ from models.terms import (
     ContactId,
     ContactState,
     EscalationState,
+    InDoubt,
     NoticeState,
     SubscriberId,
     UnreachableReason,
 )
+from tocsin.policy.sending import SendingRules, after_doubt
 from tocsin.store.outbox import ClaimedNotice
 from tocsin.store.outreach import look_now
 
@@ -82,6 +84,7 @@ def record_outcomes(
     *,
     owner: str,
     now: datetime,
+    rules: SendingRules,
 ) -> None:
     """
     Write down what became of claimed notices.
@@ -91,11 +94,20 @@ def record_outcomes(
         outcomes: Each claimed notice once.
         owner: Who claimed them; what somebody else took over since is theirs to plan.
         now: The present instant, UTC.
+        rules: What an operator set, such as what follows a doubt.
 
     """
     by_kind: dict[OutcomeKind, list[NoticeOutcome]] = defaultdict(list)
+    held: list[NoticeOutcome] = []
     for outcome in outcomes:
-        by_kind[outcome.kind].append(outcome)
+        if (
+            outcome.kind is OutcomeKind.IN_DOUBT
+            and after_doubt(outcome.notice.kind, rules) is InDoubt.HOLD
+        ):
+            held.append(outcome)
+        else:
+            by_kind[outcome.kind].append(outcome)
+    _end(connection, held, owner=owner, state=NoticeState.HELD)
     _record_sent(connection, by_kind[OutcomeKind.SENT], now=now)
     for kind, delay, repeats in (
         (OutcomeKind.RETRY, _back_off, 0),
@@ -136,6 +148,26 @@ def record_outcomes(
         connection.execute(insert(ATTEMPT), attempts)
 
 
+def note_doubt(
+    connection: Connection, notices: Sequence[int], *, now: datetime
+) -> None:
+    """Write down that whoever sent these ended without a word: they may have left."""
+    if not notices:
+        return
+    connection.execute(
+        insert(ATTEMPT),
+        [
+            {
+                "notice_id": key,
+                "ended_at": now,
+                "outcome": OutcomeKind.IN_DOUBT.value,
+                "detail": "whoever was sending it ended without a word",
+            }
+            for key in notices
+        ],
+    )
+
+
 def mark_unreachable(
     connection: Connection,
     *,
@@ -172,6 +204,7 @@ def _record_sent(
             or_(
                 NOTICE.c.state == NoticeState.SENDING.value,
                 NOTICE.c.state == NoticeState.PLANNED.value,
+                NOTICE.c.state == NoticeState.HELD.value,
             ),
         )
         .values(

@@ -11,6 +11,7 @@ from sqlalchemy import (
     and_,
     case,
     func,
+    or_,
     select,
     update,
 )
@@ -53,7 +54,12 @@ REPLY = table(Reply)
 
 _IS_LIVE = ESCALATION.c.state.in_([state.value for state in LIVE_ESCALATIONS])
 _WAITING = (NoticeState.PLANNED.value, NoticeState.SENDING.value)
-_MAY_GET_THROUGH = {NoticeState.SENT.value, *_WAITING}
+_MAY_GET_THROUGH = {
+    NoticeState.SENT.value,
+    NoticeState.HELD.value,
+    *_WAITING,
+}
+_NEVER_LEFT = (NoticeState.PLANNED.value, NoticeState.SUPERSEDED.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,14 +159,24 @@ def _contacts(
     notices: dict[int, set[NoticeFacts]] = defaultdict(set)
     states: dict[int, set[str]] = defaultdict(set)
     for row in connection.execute(
-        select(NOTICE.c.contact_id, NOTICE.c.kind, NOTICE.c.sequence, NOTICE.c.state)
+        select(
+            NOTICE.c.contact_id,
+            NOTICE.c.kind,
+            NOTICE.c.sequence,
+            NOTICE.c.state,
+            or_(
+                NOTICE.c.state.not_in(_NEVER_LEFT), NOTICE.c.possibly_repeated > 0
+            ).label("has_left"),
+        )
         .join(CONTACT, CONTACT.c.id == NOTICE.c.contact_id)
         .where(CONTACT.c.subscriber_id.in_(subscribers))
     ):
         kind = NoticeKind(row.kind)
         if kind.answers_mail:
             continue  # who got an answer to their mail was not told by it
-        notices[row.contact_id].add(NoticeFacts(kind=kind, sequence=row.sequence))
+        notices[row.contact_id].add(
+            NoticeFacts(kind=kind, sequence=row.sequence, has_left=bool(row.has_left))
+        )
         states[row.contact_id].add(row.state)
     found: dict[int, list[ContactFacts]] = defaultdict(list)
     for row in connection.execute(

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from models.terms import SubscriberId
 from tocsin.policy.figures import IncidentFigures
+from tocsin.policy.pauses import LivePause
 from tocsin.policy.worklists import (
     LiveEscalations,
     Owing,
@@ -49,6 +50,7 @@ class Board:
         owing: Who owes CSRs.
         escalations: What waits for a person.
         unreachable: Whom mail does not reach.
+        pause: Why no notice leaves; None while they do.
         desk: Address of the incident's desk, where one acts after proving who one is.
         links: Addresses of the pages themselves; those that are missing get no link.
 
@@ -60,6 +62,7 @@ class Board:
     escalations: LiveEscalations
     unreachable: Unreachable
     desk: str
+    pause: LivePause | None = None
     links: Mapping[Page, str] = field(default_factory=dict)
 
     @property

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from models.terms import IncidentState, NoticeState
+from tocsin.policy.pauses import pause_sentence
 from tocsin.policy.progress import spell_duration
 from tocsin.policy.worklists import TimetableEntry
 from tocsin.reports.dashboards.board import Board, Page
@@ -75,13 +76,28 @@ def parts(board: Board) -> Iterator[str]:
         f"{figures.subscribers_acknowledged:,} have answered. "
         f"{figures.notices_sent:,} notices taken by the relay, of which "
         f"{figures.notices_in(NoticeState.BOUNCED):,} came back; "
-        f"{figures.notices_in(NoticeState.FAILED):,} refused by it."
+        f"{figures.notices_in(NoticeState.FAILED):,} refused by it; "
+        f"{figures.possibly_repeated:,} possibly repeated, "
+        f"{figures.notices_in(NoticeState.HELD):,} held in doubt, "
+        f"{figures.notices_in(NoticeState.GIVEN_UP):,} given up in doubt."
     )
 
 
 def _needs(board: Board) -> Iterator[str]:
     """Yield what needs a person, worst first."""
     figures = board.figures
+    if board.pause is not None and board.pause.alarmed_at is not None:
+        yield (
+            f"**Sending pauses since {short(board.pause.paused_at, board)}: "
+            f"{pause_sentence(board.pause.cause)}.** See to the relay; sending goes on "
+            "when it takes a message, or by `tocsin notice resume`. Revocation does "
+            "not wait for it."
+        )
+    if held := figures.notices_in(NoticeState.HELD):
+        yield (
+            f"**Decide on {plural(held, 'notice')}** of which nobody knows whether "
+            "they left: `tocsin notice held`."
+        )
     for said, count in figures.problems.items():
         yield (
             f"**Ask the CA**: its last answer is “{text(said)}” for {certs(count)}."
