@@ -34,7 +34,13 @@ from models.incident import AffectedCertificate, Entry, Incident
 from models.mail import MailReply
 from models.outreach import Escalation, Notice
 from models.subscriber import Contact
-from models.terms import EscalationCause, IncidentId, IncidentState, SubscriberId
+from models.terms import (
+    EscalationCause,
+    IncidentId,
+    IncidentState,
+    NoticeKind,
+    SubscriberId,
+)
 from tocsin.ca.embedded import EmbeddedCa
 from tocsin.clock import SteppedClock
 from tocsin.errors import Refused
@@ -747,6 +753,9 @@ def test_notice_is_seen_as_a_contact_would_get_it_and_its_link_is_dead(
     assert link
     assert officer.get(link[0]).status_code == 404
     assert filled.fingerprint() == before
+    for kind in NoticeKind:
+        if kind is not NoticeKind.ESCALATION:
+            assert officer.get(f"{base}/notice?kind={kind}").status_code == 200, kind
     for nonsense in (
         "kind=escalation",
         "kind=x",
@@ -870,7 +879,7 @@ def test_call_is_logged_by_name_and_whom_it_named_is_written_to(
 def test_mail_that_people_wrote_is_read_at_the_desk(
     filled: Filled, manager: httpx.Client
 ) -> None:
-    mail = {
+    mail: dict[str, Any] = {
         "received_at": LAUNCH,
         "way": "maildir",
         "kind": "person",
@@ -885,10 +894,20 @@ def test_mail_that_people_wrote_is_read_at_the_desk(
         "attachments": [],
         "answered_with": "no-extension",
     }
-    unknown = {"incident_id": None, "subscriber_id": None, "text": "Who are you?"}
-    others = {"incident_id": filled.other, "subscriber_id": filled.others_subscriber}
+    unknown: dict[str, Any] = {
+        "incident_id": None,
+        "subscriber_id": None,
+        "text": "Who are you?",
+    }
+    others: dict[str, Any] = {
+        "incident_id": filled.other,
+        "subscriber_id": filled.others_subscriber,
+    }
     with writing(filled.world.engine) as connection:
-        for number, changes in enumerate(({}, unknown, others | {"text": "Theirs"})):
+        nothing: dict[str, Any] = {}
+        for number, changes in enumerate(
+            (nothing, unknown, others | {"text": "Theirs"})
+        ):
             connection.execute(
                 insert(table(MailReply)).values(
                     mail | changes | {"fingerprint": f"{number:064x}"}
