@@ -162,9 +162,9 @@ def test_only_the_latest_leaves_when_the_relay_was_down_across_two_steps(
     assert sorted(to_clinic) == ["first@clinic.example", "second@clinic.example"]
     assert [row for row in notices(engine) if row[0].startswith("first@")] == [
         ("first@clinic.example", "initial", 0, "superseded"),
-        ("first@clinic.example", "initial", 4, "superseded"),
+        ("first@clinic.example", "initial", 7, "superseded"),
         # Nobody is reminded of what they never got.
-        ("first@clinic.example", "initial", 5, "sent"),
+        ("first@clinic.example", "initial", 8, "sent"),
     ]
 
 
