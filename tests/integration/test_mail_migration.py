@@ -9,7 +9,7 @@ from models.base import table
 from models.outreach import Bounce
 from tocsin.store.session import alembic_config, migrate, open_engine, reading, writing
 
-AFTER = "0003"
+AFTER = "0005"
 
 
 def test_rows_are_kept_when_the_tables_of_mail_are_added(database_url: str) -> None:
