@@ -137,7 +137,7 @@ def test_each_contact_gets_one_message_when_the_engine_was_down_across_two_steps
         row for row in notices(engine) if row[0].endswith("@clinic.example")
     ) == [
         ("first@clinic.example", "initial", 0, "sent"),
-        ("first@clinic.example", "reminder", 5, "sent"),
+        ("first@clinic.example", "reminder", 8, "sent"),
         ("second@clinic.example", "initial", 0, "sent"),
     ]
 
