@@ -2,21 +2,19 @@
 
 import tempfile
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from time import perf_counter
 
+import revocation_peers
+from due import NOW, check, launch, serial_number
 from figures import Figure, paired
-from sqlalchemy import Engine, func, insert, select
+from sqlalchemy import Engine, func, select
 
 from models.base import table
-from models.incident import AffectedCertificate, Incident, Issuer
 from models.revocation import Revocation
 from models.terms import (
     CertificateId,
-    Circumstance,
-    IncidentId,
-    IncidentState,
     Reason,
     RevocationState,
 )
@@ -26,11 +24,8 @@ from tocsin.ca.issuers import create_issuer
 from tocsin.clock import SteppedClock
 from tocsin.steps.publication import prove_due
 from tocsin.steps.revoke import Revoked, submit_due
-from tocsin.store.revocations import schedule
-from tocsin.store.session import migrate, open_engine, reading, writing
+from tocsin.store.session import open_engine, reading
 
-_NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
-_INCIDENT = IncidentId("benchmark")
 _BATCH = 500
 _AT_LEAST = 0.7
 
@@ -53,6 +48,14 @@ class Round:
 
 
 def measure(count: int = 10_000, *, rounds: int = 5) -> list[Figure]:
+    """Measure the embedded CA, real peers beside it, and the proof."""
+    return [
+        *measure_embedded(count, rounds=rounds),
+        *revocation_peers.measure(),
+    ]
+
+
+def measure_embedded(count: int, *, rounds: int) -> list[Figure]:
     """
     Revoke so many certificates with a fresh CA and database, several times in turns.
 
@@ -94,13 +97,13 @@ def _one_round(count: int, *, ours_first: bool) -> Round:
 def _bare(count: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)
-        issuer_key = create_issuer(directory, name="Benchmark CA", now=_NOW)
-        ca = EmbeddedCa(directory, clock=SteppedClock(_NOW))
+        issuer_key = create_issuer(directory, name="Benchmark CA", now=NOW)
+        ca = EmbeddedCa(directory, clock=SteppedClock(NOW))
         requests = [
             RevocationRequest(
                 certificate_id=CertificateId(number),
                 issuer_key=issuer_key,
-                serial=_serial(number),
+                serial=serial_number(number),
                 reason=Reason.SUPERSEDED,
             )
             for number in range(count)
@@ -111,24 +114,24 @@ def _bare(count: int) -> float:
             for answer in ca.revoke(requests[start : start + _BATCH]):
                 done += answer.kind is AnswerKind.DONE
         seconds = perf_counter() - started
-    _check(done, count)
+    check(done, count)
     return count / seconds
 
 
 def _ours(count: int) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder) / "ca"
-        issuer_key = create_issuer(directory, name="Benchmark CA", now=_NOW)
+        issuer_key = create_issuer(directory, name="Benchmark CA", now=NOW)
         engine = open_engine(f"sqlite:///{folder}/tocsin.sqlite")
         try:
-            _launch(engine, issuer_key, count)
+            launch(engine, issuer_key, [serial_number(n) for n in range(count)])
             return _revoke(engine, directory, count)
         finally:
             engine.dispose()
 
 
 def _revoke(engine: Engine, directory: Path, count: int) -> tuple[float, float]:
-    clock = SteppedClock(_NOW)
+    clock = SteppedClock(NOW)
     ca = EmbeddedCa(directory, clock=clock)
     publication = EmbeddedPublication(directory, clock=clock)
     done = Revoked()
@@ -148,71 +151,13 @@ def _revoke(engine: Engine, directory: Path, count: int) -> tuple[float, float]:
         engine, ca, publication, clock, actor="engine", grace=timedelta()
     )
     published = perf_counter() - started
-    _check(done.revoked, count)
-    _check(proven.published, count)
+    check(done.revoked, count)
+    check(proven.published, count)
     with reading(engine) as connection:
         rows = connection.execute(
             select(func.count()).where(
                 table(Revocation).c.state == RevocationState.PUBLISHED
             )
         ).scalar_one()
-    _check(rows, count)
+    check(rows, count)
     return count / recorded, count / published
-
-
-def _launch(engine: Engine, issuer_key: str, count: int) -> None:
-    migrate(engine)
-    with writing(engine) as connection:
-        connection.execute(
-            insert(table(Incident)).values(
-                id=_INCIDENT,
-                title="Benchmark",
-                state=IncidentState.RUNNING,
-                circumstance=Circumstance.MISISSUED,
-                reason=int(Reason.SUPERSEDED),
-                is_drill=False,
-                zone="UTC",
-                made_aware_at=_NOW - timedelta(days=5),
-                deadline=_NOW + timedelta(hours=2),
-                drafted_at=_NOW,
-                launched_at=_NOW,
-                plan={},
-                rule_pack="",
-                ladder="",
-            )
-        )
-        connection.execute(
-            insert(table(Issuer)).values(id=1, key=issuer_key, name="Benchmark CA")
-        )
-        connection.execute(
-            insert(table(AffectedCertificate)),
-            [
-                {
-                    "incident_id": _INCIDENT,
-                    "issuer_id": 1,
-                    "serial": f"{_serial(number):x}",
-                    "subject": "",
-                    "dns_names": [],
-                    "replacement_state": "awaiting-csr",
-                }
-                for number in range(count)
-            ],
-        )
-        schedule(
-            connection,
-            incident=_INCIDENT,
-            revocation_time=_NOW,
-            reason=Reason.SUPERSEDED,
-            now=_NOW,
-        )
-
-
-def _serial(number: int) -> int:
-    """Scatter serials as a CA's random ones are, the same in every run."""
-    return (number * 0x9E3779B97F4A7C15F39CC0605CEDC835 + 1) % 2**127
-
-
-def _check(found: int, expected: int) -> None:
-    if found != expected:
-        message = f"{found} of {expected}: nothing was measured"
-        raise RuntimeError(message)

@@ -46,6 +46,13 @@ def serial_octets(serial: int) -> bytes:
     return serial.to_bytes(magnitude.bit_length() // 8 + 1, "big", signed=True)
 
 
+def signed_part(der: bytes) -> bytes:
+    """Return the octets of a CRL that its signature is over, as they stand in it."""
+    start, _ = _header(der, 0)
+    _, end = _header(der, start)
+    return der[start:end]
+
+
 def write_crl(
     issuer: x509.Certificate,
     key: SigningKey,

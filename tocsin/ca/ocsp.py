@@ -88,6 +88,27 @@ def key_bits(key: CertificatePublicKeyTypes) -> bytes:
     raise Unavailable("the issuer's key is neither RSA nor EC")
 
 
+def verifies(
+    key: CertificatePublicKeyTypes,
+    signature: bytes,
+    signed: bytes,
+    algorithm: hashes.HashAlgorithm | None,
+) -> bool:
+    """Whether a signature of RSA (PKCS #1 v1.5) or ECDSA is the key's; False of others."""
+    if algorithm is None:
+        return False
+    try:
+        if isinstance(key, rsa.RSAPublicKey):
+            key.verify(signature, signed, padding.PKCS1v15(), algorithm)
+        elif isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(signature, signed, ec.ECDSA(algorithm))
+        else:
+            return False
+    except InvalidSignature:
+        return False
+    return True
+
+
 def _check_answer(
     answer: ocsp.OCSPResponse, *, serial: int, responders: "_Responders", now: datetime
 ) -> None:
@@ -118,7 +139,15 @@ class _Responders:
         """Whether the signature is the issuer's or a delegated responder's."""
         signers = [self._issuer]
         signers += [sent for sent in answer.certificates if self._is_delegated(sent)]
-        return any(_verifies(signer, answer) for signer in signers)
+        return any(
+            verifies(
+                signer.public_key(),
+                answer.signature,
+                answer.tbs_response_bytes,
+                answer.signature_hash_algorithm,
+            )
+            for signer in signers
+        )
 
     def issuer_key_hash(self, algorithm: hashes.HashAlgorithm) -> bytes:
         """Return the hash of the issuer's key as an OCSP answer names it."""
@@ -147,25 +176,3 @@ class _Responders:
         except (*UNREADABLE, InvalidSignature, x509.ExtensionNotFound):
             return False
         return ExtendedKeyUsageOID.OCSP_SIGNING in usage.value
-
-
-def _verifies(signer: x509.Certificate, answer: ocsp.OCSPResponse) -> bool:
-    key = signer.public_key()
-    algorithm = answer.signature_hash_algorithm
-    if algorithm is None:
-        return False
-    try:
-        if isinstance(key, rsa.RSAPublicKey):
-            key.verify(
-                answer.signature,
-                answer.tbs_response_bytes,
-                padding.PKCS1v15(),
-                algorithm,
-            )
-        elif isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(answer.signature, answer.tbs_response_bytes, ec.ECDSA(algorithm))
-        else:
-            return False
-    except InvalidSignature:
-        return False
-    return True

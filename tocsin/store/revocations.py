@@ -1,14 +1,15 @@
 """The schedule of revocations: what is due, claimed and answered; nothing of people (I2)."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
     Select,
+    bindparam,
     func,
     literal,
     or_,
@@ -256,40 +257,43 @@ def record_answers(
         How many rows changed.
 
     """
-    alike: dict[tuple[object, ...], list[CertificateId]] = defaultdict(list)
-    for outcome in outcomes:
-        alike[
-            outcome.is_revoked,
-            outcome.answer,
-            outcome.detail,
-            outcome.ca_revoked_at,
-            None if outcome.is_revoked else outcome.next_at,
-        ].append(outcome.certificate_id)
+    submitted = update(REVOCATION).where(
+        REVOCATION.c.certificate_id == bindparam("certificate"),
+        REVOCATION.c.state == RevocationState.SUBMITTED,
+    )
+    answered: dict[str, Any] = {
+        "answer": bindparam("said"),
+        "answer_detail": bindparam("words"),
+        "lease_owner": None,
+        "lease_until": None,
+    }
+    revoked = submitted.values(
+        answered
+        | {
+            "state": RevocationState.REVOKED.value,
+            "revoked_at": now,
+            "ca_revoked_at": bindparam("at"),
+            "due_at": now,  # its publication is to be proven
+        }
+    )
+    other = submitted.where(REVOCATION.c.lease_owner == owner).values(
+        answered | {"due_at": bindparam("at")}
+    )
+    # CAs date to the microsecond: hardly two answers are alike.
     changed = 0
-    for (is_revoked, answer, detail, ca_revoked_at, next_at), ids in alike.items():
-        statement = update(REVOCATION).where(
-            REVOCATION.c.state == RevocationState.SUBMITTED
-        )
-        if is_revoked:
-            statement = statement.values(
-                state=RevocationState.REVOKED.value,
-                revoked_at=now,
-                ca_revoked_at=ca_revoked_at,
-                due_at=now,  # its publication is to be proven
-            )
-        else:
-            statement = statement.where(REVOCATION.c.lease_owner == owner).values(
-                due_at=next_at
-            )
-        statement = statement.values(
-            answer=answer, answer_detail=detail, lease_owner=None, lease_until=None
-        )
-        for some in chunks(ids):
-            changed += rows_changed(
-                connection.execute(
-                    statement.where(REVOCATION.c.certificate_id.in_(some))
-                )
-            )
+    for statement, is_revoked in ((revoked, True), (other, False)):
+        rows = [
+            {
+                "certificate": outcome.certificate_id,
+                "said": outcome.answer,
+                "words": outcome.detail,
+                "at": outcome.ca_revoked_at if is_revoked else outcome.next_at,
+            }
+            for outcome in outcomes
+            if outcome.is_revoked is is_revoked
+        ]
+        if rows:
+            changed += rows_changed(connection.execute(statement, rows))
     return changed
 
 
