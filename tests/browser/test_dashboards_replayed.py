@@ -33,6 +33,7 @@ MOMENTS = {
         Page.ESCALATIONS: "wait for a person",
         Page.MISSING_CSRS: "AT RISK: ",
         Page.UNREACHABLE: "AT RISK: mail reaches nobody at 4 subscribers",
+        Page.REPLIES: "Nobody is needed: nobody wrote.",
         Page.REVOCATION: "On schedule: all 1,111 will be published",
     },
     "2024-03-23 09:00": {
@@ -40,6 +41,7 @@ MOMENTS = {
         Page.ESCALATIONS: "wait for a person",
         Page.MISSING_CSRS: "sent no CSR",
         Page.UNREACHABLE: "somebody has to call them",
+        Page.REPLIES: "Nobody is needed: nobody wrote.",
         Page.REVOCATION: "On schedule: all 1,111 will be published",
     },
     "2024-03-23 20:01": {
@@ -47,6 +49,7 @@ MOMENTS = {
         Page.ESCALATIONS: "Nobody is needed: nothing waits for a person.",
         Page.MISSING_CSRS: "were revoked before a CSR came.",
         Page.UNREACHABLE: "Nobody is needed",
+        Page.REPLIES: "Nobody is needed: nobody wrote.",
         Page.REVOCATION: "Done: all 1,111 were published",
     },
 }

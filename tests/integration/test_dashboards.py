@@ -22,6 +22,7 @@ from sqlalchemy import Engine, insert, update
 
 from models.base import table
 from models.incident import Incident
+from models.mail import MailReply
 from models.outreach import Escalation
 from models.revocation import Revocation
 from models.subscriber import Contact
@@ -31,6 +32,8 @@ from models.terms import (
     EscalationState,
     IncidentId,
     IncidentState,
+    MailKind,
+    MailTopic,
     RevocationState,
     SubscriberId,
 )
@@ -39,7 +42,7 @@ from tocsin.policy.rules import shipped_rule_pack
 from tocsin.reports.dashboards.board import Board, Page
 from tocsin.reports.dashboards.changes import changes
 from tocsin.reports.dashboards.page import render_page
-from tocsin.reports.dashboards.words import WORST, text
+from tocsin.reports.dashboards.words import CAUSES, WORST, text
 from tocsin.steps.board import read_board
 from tocsin.store.session import migrate, open_engine, writing
 
@@ -268,7 +271,15 @@ def test_a_page_lists_the_worst_and_links_to_the_rest(
 def test_a_page_fits_a_laptop_however_long_names_are(
     engine: Engine, page: Page, subscribers: list[SubscriberId]
 ) -> None:
-    escalate(engine, subscribers)
+    escalate(
+        engine,
+        subscribers,
+        cause=EscalationCause.NOT_INSTALLED.value,
+        targets=["account-manager", "operations-manager", "compliance-lead"],
+        state=EscalationState.ACKNOWLEDGED.value,
+        acknowledged_by="Alexandra Lam Wing Yan, night shift",
+        acknowledged_at=LAUNCH + HOUR,
+    )
     lose(engine, subscribers)
 
     for table_ in markdown(engine, page).split("\n\n"):
@@ -295,25 +306,46 @@ def test_an_escalation_shows_who_has_taken_it_up(
     engine: Engine, subscribers: list[SubscriberId]
 ) -> None:
     escalate(engine, subscribers[:1])
-    known = board(engine)
-    taken = replace(
-        known.escalations.rows[0],
+    escalate(
+        engine,
+        subscribers[1:2],
+        state=EscalationState.ACKNOWLEDGED.value,
         acknowledged_by="Lam Wing Yan",
         acknowledged_at=LAUNCH + 2 * HOUR,
     )
-    shown = render_page(
-        Page.ESCALATIONS,
-        replace(known, escalations=replace(known.escalations, rows=(taken,))),
-    ).markdown
 
-    assert rows(markdown(engine, Page.ESCALATIONS))[1][-1] == "nobody"
-    assert rows(shown)[1][1:] == [
-        "2",
-        "no CSR",
-        "Mon 21:00",
-        "operations",
-        "Lam Wing Yan, Mon 22:00",
+    shown = rows(markdown(engine, Page.ESCALATIONS))
+
+    assert answer(engine, Page.ESCALATIONS) == (
+        "AT RISK: 1 escalation waits for a person; somebody is on 1 more."
+    )
+    assert sorted(row[-1] for row in shown[1:3]) == [
+        "Lam Wing Y…",
+        "nobody",
     ]
+    assert shown[1][2:5] == ["no CSR", "Mon 21:00", "operations"]
+
+
+def test_nobody_else_is_needed_when_somebody_is_on_everything(
+    engine: Engine, subscribers: list[SubscriberId]
+) -> None:
+    escalate(
+        engine,
+        subscribers[:2],
+        state=EscalationState.ACKNOWLEDGED.value,
+        acknowledged_by="Lam Wing Yan",
+        acknowledged_at=LAUNCH + 2 * HOUR,
+    )
+
+    assert answer(engine, Page.ESCALATIONS) == (
+        "Nobody else is needed: somebody is on 2 escalations."
+    )
+    assert "for a person" not in answer(engine, Page.OVERVIEW)
+
+
+@pytest.mark.parametrize("cause", EscalationCause)
+def test_every_cause_fits_its_column(cause: EscalationCause) -> None:
+    assert len(CAUSES[cause]) <= len("not delivered")
 
 
 def test_an_escalation_of_which_nobody_was_told_stands_out(
@@ -398,3 +430,61 @@ def test_a_fact_keeps_its_key_however_often_it_is_looked_at(
     assert names.count("incident.launched") == 1
     assert names.count("revocation.started") == 1
     assert names.count("forecast.late") == 1
+
+
+def write_back(
+    engine: Engine, subscriber: SubscriberId | None, number: int, **changes: Any
+) -> None:
+    """File a message that came in by mail."""
+    with writing(engine) as connection:
+        connection.execute(
+            insert(table(MailReply)).values(
+                {
+                    "fingerprint": f"{number:064x}",
+                    "received_at": LAUNCH + number * HOUR,
+                    "way": "maildir",
+                    "kind": MailKind.PERSON.value,
+                    "incident_id": INCIDENT,
+                    "subscriber_id": subscriber,
+                    "subject": "Re: Your certificates will be revoked",
+                    "topics": [],
+                    "attachments": [],
+                }
+                | changes
+            )
+        )
+
+
+def test_what_people_wrote_is_listed_with_what_it_is_about(
+    engine: Engine, subscribers: list[SubscriberId]
+) -> None:
+    write_back(engine, subscribers[0], 1, topics=[MailTopic.EXTENSION.value])
+    write_back(engine, None, 2, incident_id=None)
+    write_back(engine, subscribers[1], 3, kind=MailKind.DEPARTURE.value)
+
+    assert answer(engine, Page.REPLIES) == (
+        "People wrote: 2 messages; 1 for more time; of 1 nobody knows whose; "
+        "1 program said that somebody left."
+    )
+    listed = rows(markdown(engine, Page.REPLIES))
+    assert [row[2] for row in listed[1:]] == ["left", "a person", "more time"]
+    assert "**Read 2 messages** from people." in markdown(engine, Page.OVERVIEW)
+
+
+def test_a_private_key_in_a_message_comes_before_everything_else(
+    engine: Engine, subscribers: list[SubscriberId]
+) -> None:
+    write_back(engine, subscribers[0], 1, topics=[MailTopic.PRIVATE_KEY.value])
+
+    assert answer(engine, Page.REPLIES) == (
+        "AT RISK: 1 message held a private key: each is a key compromise."
+    )
+    assert "as compromised" in markdown(engine, Page.OVERVIEW)
+
+
+def test_nobody_is_needed_when_nobody_wrote(
+    engine: Engine, subscribers: list[SubscriberId]
+) -> None:
+    del subscribers
+
+    assert answer(engine, Page.REPLIES) == "Nobody is needed: nobody wrote."

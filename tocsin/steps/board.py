@@ -8,6 +8,7 @@ from models.terms import IncidentId
 from tocsin.reports.dashboards.board import Board
 from tocsin.reports.dashboards.words import WORST
 from tocsin.store.figures import incident_figures
+from tocsin.store.mail import mail_replies
 from tocsin.store.pauses import live_pause
 from tocsin.store.session import reading
 from tocsin.store.timetable import timetable
@@ -38,6 +39,7 @@ def read_board(
             owing=subscribers_owing_csr(connection, incident=incident, limit=WORST),
             escalations=live_escalations(connection, incident=incident, limit=WORST),
             unreachable=unreachable(connection, incident=incident, limit=WORST),
+            replies=mail_replies(connection, incident=incident, limit=WORST),
             desk=f"{portal}/desk/i/{incident}",
             pause=live_pause(connection),
         )

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from models.terms import SubscriberId
+from models.terms import EscalationState, SubscriberId
 from tocsin.policy.figures import IncidentFigures
+from tocsin.policy.mail import MailReplies
 from tocsin.policy.pauses import LivePause
 from tocsin.policy.worklists import (
     LiveEscalations,
@@ -22,6 +23,7 @@ class Page(StrEnum):
     ESCALATIONS = "escalations"
     MISSING_CSRS = "missing-csrs"
     UNREACHABLE = "unreachable"
+    REPLIES = "replies"
     REVOCATION = "revocation"
 
     @property
@@ -35,6 +37,7 @@ _QUESTIONS = {
     Page.ESCALATIONS: "What waits for a person?",
     Page.MISSING_CSRS: "Who still owes CSRs?",
     Page.UNREACHABLE: "Whom does mail not reach?",
+    Page.REPLIES: "What did people write back?",
     Page.REVOCATION: "How far is revocation?",
 }
 
@@ -51,6 +54,7 @@ class Board:
         escalations: What waits for a person.
         unreachable: Whom mail does not reach.
         pause: Why no notice leaves; None while they do.
+        replies: What people wrote back.
         desk: Address of the incident's desk, where one acts after proving who one is.
         links: Addresses of the pages themselves; those that are missing get no link.
 
@@ -61,9 +65,16 @@ class Board:
     owing: Owing
     escalations: LiveEscalations
     unreachable: Unreachable
+    replies: MailReplies
     desk: str
     pause: LivePause | None = None
     links: Mapping[Page, str] = field(default_factory=dict)
+
+    @property
+    def escalations_waiting(self) -> int:
+        """Live escalations that nobody has said to be on."""
+        taken = self.figures.escalations[EscalationState.ACKNOWLEDGED]
+        return self.escalations.escalations - taken
 
     @property
     def escalations_desk(self) -> str:
@@ -74,6 +85,11 @@ class Board:
     def calls_desk(self) -> str:
         """Where the call sheet is, and what came of a call is recorded."""
         return f"{self.desk}/calls"
+
+    @property
+    def replies_desk(self) -> str:
+        """Where what people wrote is read."""
+        return f"{self.desk}/replies"
 
     @property
     def csrs_desk(self) -> str:

@@ -12,13 +12,16 @@ from tocsin.reports.dashboards.words import (
     cut,
     escalations_wait,
     link,
+    plural,
     rest_of,
     short,
     spell,
     table,
 )
 
-_WHO = 14
+_TOLD = 10
+_WHO = 11
+"""Characters; the desk has them whole, with the instant."""
 _ROLES: dict[str, str] = {
     ContactRole.ACCOUNT_MANAGER: "accounts",
     ContactRole.OPERATIONS_MANAGER: "operations",
@@ -28,12 +31,18 @@ _ROLES: dict[str, str] = {
 
 def answer(board: Board) -> str:
     """Say how many wait, and of how many nobody knows."""
-    live = board.escalations.escalations
-    untold = board.figures.escalations[EscalationState.RAISED]
+    live, waiting = board.escalations.escalations, board.escalations_waiting
     if not live:
         return "Nobody is needed: nothing waits for a person."
-    tail = f"; of {untold:,} nobody has been told yet" if untold else ""
-    return f"AT RISK: {escalations_wait(live)} for a person{tail}."
+    if not waiting:
+        return f"Nobody else is needed: somebody is on {plural(live, 'escalation')}."
+    untold = board.figures.escalations[EscalationState.RAISED]
+    clauses = [
+        f"{escalations_wait(waiting)} for a person",
+        *([f"of {untold:,} nobody has been told yet"] if untold else []),
+        *([f"somebody is on {live - waiting:,} more"] if live > waiting else []),
+    ]
+    return f"AT RISK: {'; '.join(clauses)}."
 
 
 def parts(board: Board) -> Iterator[str]:
@@ -53,7 +62,7 @@ def parts(board: Board) -> Iterator[str]:
                     spell(row.cause, CAUSES),
                     short(row.raised_at, board),
                     _told(row),
-                    _taken_up(row, board),
+                    _taken_up(row),
                 )
                 for row in live.rows
             ],
@@ -72,12 +81,10 @@ def _told(row: LiveEscalation) -> str:
     told = ", ".join(
         _ROLES.get(target) or target.replace("-", " ") for target in row.targets
     )
-    return told or "nobody named"
+    return cut(told, _TOLD) or "nobody named"
 
 
-def _taken_up(row: LiveEscalation, board: Board) -> str:
+def _taken_up(row: LiveEscalation) -> str:
     if row.acknowledged_at is None:
         return "**nobody**"
-    return (
-        f"{cut(row.acknowledged_by or '', _WHO)}, {short(row.acknowledged_at, board)}"
-    )
+    return cut(row.acknowledged_by or "", _WHO)

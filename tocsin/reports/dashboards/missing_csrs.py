@@ -31,7 +31,7 @@ def answer(board: Board) -> str:
         return (
             "Nobody is needed: no certificate that is still to be revoked lacks a CSR."
         )
-    if live := board.escalations.escalations:
+    if live := board.escalations_waiting:
         return (
             f"AT RISK: {subscribers(owing.subscribers)} ({certs(owing.missing)}) sent "
             f"no CSR; {owing.silent:,} of them never answered. "

@@ -25,7 +25,7 @@ from tocsin.reports.dashboards.words import (
 )
 from tocsin.reports.status import headline
 
-_WHAT = 48
+_WHAT = 38
 """Characters of a moment's name; the list of runs has it whole."""
 
 
@@ -40,7 +40,7 @@ def answer(board: Board) -> str:
 
 def _waits(board: Board) -> Iterator[str]:
     """Yield what waits for people, in a clause each."""
-    live = board.escalations.escalations
+    live = board.escalations_waiting
     if live and board.owing.subscribers:
         yield (
             f"{subscribers(board.owing.subscribers)} ({certs(board.owing.missing)}) "
@@ -108,7 +108,7 @@ def _needs(board: Board) -> Iterator[str]:
             f"**Call {subscribers(nobody)}** ({certs(board.unreachable.certificates)}): "
             f"mail reaches nobody there.{see(Page.UNREACHABLE, board)}"
         )
-    live = board.escalations.escalations
+    live = board.escalations_waiting
     if live and board.owing.subscribers:
         yield (
             f"**Get CSRs from {subscribers(board.owing.subscribers)}** "
@@ -120,6 +120,16 @@ def _needs(board: Board) -> Iterator[str]:
             f"**See to {plural(live, 'escalation')}** that "
             f"{'waits' if live == 1 else 'wait'} for a person."
             f"{see(Page.ESCALATIONS, board)}"
+        )
+    if keys := board.replies.private_keys:
+        yield (
+            f"**Treat {plural(keys, 'private key')} as compromised**: it came by mail."
+            f"{see(Page.REPLIES, board)}"
+        )
+    if people := board.replies.people:
+        yield (
+            f"**Read {plural(people, 'message')}** from people."
+            f"{see(Page.REPLIES, board)}"
         )
     if figures.unclaimed and figures.summary.state is IncidentState.RUNNING:
         yield (

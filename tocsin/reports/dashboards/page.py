@@ -10,6 +10,7 @@ from tocsin.reports.dashboards import (
     escalations,
     missing_csrs,
     overview,
+    replies,
     revocation,
     unreachable,
 )
@@ -24,6 +25,7 @@ _ANSWERS: dict[Page, Callable[[Board], str]] = {
     Page.ESCALATIONS: escalations.answer,
     Page.MISSING_CSRS: missing_csrs.answer,
     Page.UNREACHABLE: unreachable.answer,
+    Page.REPLIES: replies.answer,
     Page.REVOCATION: revocation.answer,
 }
 _PARTS: dict[Page, Callable[[Board], Iterator[str]]] = {
@@ -31,6 +33,7 @@ _PARTS: dict[Page, Callable[[Board], Iterator[str]]] = {
     Page.ESCALATIONS: escalations.parts,
     Page.MISSING_CSRS: missing_csrs.parts,
     Page.UNREACHABLE: unreachable.parts,
+    Page.REPLIES: replies.parts,
     Page.REVOCATION: revocation.parts,
 }
 

@@ -28,12 +28,12 @@ CAUSES = {
     EscalationCause.CSR_MISSING: "no CSR",
     EscalationCause.NOT_ACKNOWLEDGED: "no answer",
     EscalationCause.UNREACHABLE: "unreachable",
-    EscalationCause.NOT_DELIVERED: "mail does not get through",
-    EscalationCause.CSR_REFUSED: "CSR cannot be used",
-    EscalationCause.NOT_INSTALLED: "replacement not installed",
+    EscalationCause.NOT_DELIVERED: "not delivered",
+    EscalationCause.CSR_REFUSED: "CSR unusable",
+    EscalationCause.NOT_INSTALLED: "not installed",
     EscalationCause.NOT_REPLACED: "not replaced",
     EscalationCause.FORECAST_LATE: "will be late",
-    EscalationCause.STEP_MISSED: "a due step was not taken",
+    EscalationCause.STEP_MISSED: "step missed",
 }
 ESCALATIONS = {
     EscalationState.RAISED: "raised, nobody told yet",
