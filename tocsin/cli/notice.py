@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from models.terms import ContactId, IncidentId, NoticeKind
-from tocsin.ca.embedded import EmbeddedCa
+from tocsin.ca.factory import open_ca
 from tocsin.cli.held import give_up, held, release, resume, waiting
 from tocsin.clock import SystemClock
 from tocsin.errors import BadInput
@@ -96,7 +96,7 @@ def preview(
             contact=chosen,
             kind=kind,
             language=language,
-            backend=EmbeddedCa(settings.embedded_ca, clock=clock),
+            backend=open_ca(settings, clock=clock).backend,
             templates=current_templates(settings),
             links=Links(read_secrets(settings.link_secrets))
             if with_working_link
