@@ -34,10 +34,12 @@ from models.terms import (
     IncidentState,
     MailKind,
     MailTopic,
+    PauseCause,
     RevocationState,
     SubscriberId,
 )
 from tocsin.policy.ladder import shipped_ladder
+from tocsin.policy.pauses import LivePause
 from tocsin.policy.rules import shipped_rule_pack
 from tocsin.reports.dashboards.board import Board, Page
 from tocsin.reports.dashboards.changes import changes
@@ -326,6 +328,18 @@ def test_an_escalation_shows_who_has_taken_it_up(
     assert shown[1][2:5] == ["no CSR", "Mon 21:00", "operations"]
 
 
+def test_the_highest_role_that_was_told_is_named_and_others_are_counted(
+    engine: Engine, subscribers: list[SubscriberId]
+) -> None:
+    escalate(
+        engine,
+        subscribers[:1],
+        targets=["call-sheet", "account-manager", "compliance-lead"],
+    )
+
+    assert rows(markdown(engine, Page.ESCALATIONS))[1][4] == "compliance +2"
+
+
 def test_nobody_else_is_needed_when_somebody_is_on_everything(
     engine: Engine, subscribers: list[SubscriberId]
 ) -> None:
@@ -488,3 +502,24 @@ def test_nobody_is_needed_when_nobody_wrote(
     del subscribers
 
     assert answer(engine, Page.REPLIES) == "Nobody is needed: nobody wrote."
+
+
+def test_a_pause_of_sending_is_told_once(
+    engine: Engine, subscribers: list[SubscriberId]
+) -> None:
+    del subscribers
+    pause = LivePause(
+        pause_id=7,
+        cause=PauseCause.RELAY_UNREACHABLE,
+        counts={},
+        paused_at=NOW - HOUR,
+        probe_at=NOW,
+        probes=1,
+        alarmed_at=None,
+    )
+    paused = replace(board(engine), pause=pause)
+
+    told = [each for each in changes(paused) if each.name == "relay.paused"]
+
+    assert [(each.key, each.at) for each in told] == [("pause-7", NOW - HOUR)]
+    assert "relay.paused" not in {each.name for each in changes(board(engine))}

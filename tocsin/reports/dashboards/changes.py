@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from models.terms import IncidentState
+from tocsin.policy.pauses import pause_sentence
 from tocsin.policy.progress import incident_forecast
 from tocsin.reports.dashboards.board import Board
 from tocsin.reports.dashboards.words import certs, long, plural, subscribers
@@ -32,7 +33,12 @@ class Change:
 
 def changes(board: Board) -> Iterator[Change]:
     """Yield everything that has happened up to the board's instant, oldest first."""
-    found = [*_milestones(board), *_escalations(board), *_dangers(board)]
+    found = [
+        *_milestones(board),
+        *_escalations(board),
+        *_pauses(board),
+        *_dangers(board),
+    ]
     yield from sorted(found, key=lambda change: (change.at, change.key))
 
 
@@ -81,6 +87,16 @@ def _escalations(board: Board) -> Iterator[Change]:
                 at=entry.at,
                 sentence=f"{entry.name}: {plural(entry.escalations, 'escalation')}.",
             )
+
+
+def _pauses(board: Board) -> Iterator[Change]:
+    if board.pause is not None:
+        yield Change(
+            name="relay.paused",
+            key=f"pause-{board.pause.pause_id}",
+            at=board.pause.paused_at,
+            sentence=f"No notice leaves: {pause_sentence(board.pause.cause)}.",
+        )
 
 
 def _dangers(board: Board) -> Iterator[Change]:

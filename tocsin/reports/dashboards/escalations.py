@@ -19,14 +19,14 @@ from tocsin.reports.dashboards.words import (
     table,
 )
 
-_TOLD = 10
 _WHO = 11
-"""Characters; the desk has them whole, with the instant."""
+"""Characters; the desk has the name whole, with the instant."""
 _ROLES: dict[str, str] = {
-    ContactRole.ACCOUNT_MANAGER: "accounts",
-    ContactRole.OPERATIONS_MANAGER: "operations",
     ContactRole.COMPLIANCE_LEAD: "compliance",
+    ContactRole.OPERATIONS_MANAGER: "operations",
+    ContactRole.ACCOUNT_MANAGER: "accounts",
 }
+"""The highest first: that one is named, the others are counted."""
 
 
 def answer(board: Board) -> str:
@@ -78,10 +78,12 @@ def parts(board: Board) -> Iterator[str]:
 def _told(row: LiveEscalation) -> str:
     if row.told_at is None:
         return "**nobody yet**"
-    told = ", ".join(
-        _ROLES.get(target) or target.replace("-", " ") for target in row.targets
-    )
-    return cut(told, _TOLD) or "nobody named"
+    told = [words for role, words in _ROLES.items() if role in row.targets]
+    others = [target for target in row.targets if target not in _ROLES]
+    first, *more = [*told, *(other.replace("-", " ") for other in others)] or [
+        "nobody named"
+    ]
+    return f"{first} +{len(more)}" if more else first
 
 
 def _taken_up(row: LiveEscalation) -> str:

@@ -19,7 +19,7 @@ from tocsin.reports.dashboards.board import Board, Page
 WORST = 20
 """Rows that a page lists; the rest is counted, and linked to."""
 
-NAME = 30
+NAME = 27
 """Characters of a name in a table: wider tables are cut off on a laptop's screen."""
 _WEEKDAY_WITHIN = timedelta(days=6)
 """As long as a weekday says which day is meant."""
