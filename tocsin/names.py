@@ -205,8 +205,13 @@ def _escaped(value: str) -> str:
         else character
         for character in value
     )
-    if text[:1] in ("#", " ") and not _HEX_VALUE.fullmatch(text):
-        text = "\\" + text
+    # Blanks at either end as hex: whoever strips a line would cut an escaped one in two.
+    if text.endswith(" "):
+        text = text[:-1] + "\\20"
+    if text.startswith(" "):
+        return "\\20" + text[1:]
+    if text.startswith("#") and not _HEX_VALUE.fullmatch(text):
+        return "\\" + text
     return text
 
 

@@ -3,7 +3,7 @@ import random
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tocsin.errors import BadInput
@@ -85,6 +85,9 @@ def test_key_does_not_depend_on_order_and_case(
 
 
 @given(ATTRIBUTES)
+@example([("2.5.4.3", " ")])
+@example([("2.5.4.3", " a ")])
+@example([("2.5.4.3", "# ")])
 def test_readable_name_can_be_read_again(attributes: list[tuple[str, str]]) -> None:
     again = parse_name(readable_name(attributes))
 
