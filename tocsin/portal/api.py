@@ -21,7 +21,7 @@ from models.terms import (
 from tocsin.errors import Refused
 from tocsin.intake.csr.files import read_csrs
 from tocsin.intake.csr.findings import Finding
-from tocsin.portal.desk import DeadLink, Desk, Visit
+from tocsin.portal.desk import DeadLink, Desk, TheDesk, Visit, the_desk
 from tocsin.portal.downloads import pem_of
 from tocsin.steps.csrs import preview_csrs
 from tocsin.steps.replies import Taken, take_reply
@@ -194,14 +194,9 @@ def _visit(
 ) -> Visit:
     if credentials is None:
         raise DeadLink
-    return _desk(request).open(credentials.credentials, page=page)
+    return the_desk(request).open(credentials.credentials, page=page)
 
 
-def _desk(request: Request) -> Desk:
-    return cast("Desk", request.app.state.desk)
-
-
-TheDesk = Annotated[Desk, Depends(_desk)]
 TheVisit = Annotated[Visit, Depends(_visit)]
 IdempotencyKey = Annotated[
     str | None,

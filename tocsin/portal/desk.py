@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import lru_cache
-from typing import Protocol
+from typing import Annotated, Protocol, cast
 
+from fastapi import Depends, Request
 from sqlalchemy import Engine
 
 from models.terms import (
@@ -233,6 +234,19 @@ class Desk:
     def context(self, visit: Visit, **more: object) -> Mapping[str, object]:
         """Return what every template gets."""
         return {"visit": visit, "view": visit.view, "config": self.config} | more
+
+
+def the_desk(request: Request) -> Desk:
+    """Return the collaborators that a request was given."""
+    return cast("Desk", request.app.state.desk)
+
+
+async def _the_desk(request: Request) -> Desk:
+    return the_desk(request)
+
+
+TheDesk = Annotated[Desk, Depends(_the_desk)]
+"""What a route takes as an argument to get them; awaited, so that no thread is spent."""
 
 
 def _filed_under(nonce: str) -> str:

@@ -4,13 +4,12 @@ import base64
 import io
 import re
 import zipfile
-from typing import Annotated, cast
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 
 from models.terms import ReplacementId
-from tocsin.portal.desk import DeadLink, Desk
+from tocsin.portal.desk import DeadLink, TheDesk
 from tocsin.store.replacements import IssuedReplacement
 
 _READ = ["GET", "HEAD"]
@@ -19,20 +18,13 @@ _LONGEST_KEY = 18
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # a zip's earliest: the same bytes each time
 
 
-async def _desk(request: Request) -> Desk:
-    return cast("Desk", request.app.state.desk)
-
-
-_Desk = Annotated[Desk, Depends(_desk)]
-
-
 def add_download_routes(router: APIRouter) -> None:
     """Add what is fetched behind a link; nothing of it changes anything (I6)."""
     router.add_api_route("/s/{token}/replacements.zip", _all, methods=_READ)
     router.add_api_route("/s/{token}/replacement/{key}.pem", _one, methods=_READ)
 
 
-def _one(desk: _Desk, token: str, key: str) -> Response:
+def _one(desk: TheDesk, token: str, key: str) -> Response:
     visit = desk.open(token)
     if not (key.isascii() and key.isdigit() and len(key) <= _LONGEST_KEY):
         raise DeadLink
@@ -44,7 +36,7 @@ def _one(desk: _Desk, token: str, key: str) -> Response:
     )
 
 
-def _all(desk: _Desk, token: str) -> Response:
+def _all(desk: TheDesk, token: str) -> Response:
     visit = desk.open(token)
     found = desk.replacements(visit)
     if not found:

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from models.terms import EscalationId, EscalationState
@@ -14,7 +14,7 @@ from tocsin.policy.escalations import IN_WORDS
 from tocsin.policy.ladder import parse_ladder
 from tocsin.policy.progress import spell_duration
 from tocsin.policy.worklists import CallableContact, LiveEscalation
-from tocsin.portal.desk import DeadLink, Desk
+from tocsin.portal.desk import DeadLink, Desk, TheDesk
 from tocsin.portal.forms import Problem, Submitted, read_submitted
 from tocsin.steps.escalations import Take, acknowledge
 from tocsin.store.escalations import Seen, StaffMember, escalations_of, staff_member
@@ -63,11 +63,6 @@ class StaffVisit:
         )
 
 
-async def _desk(request: Request) -> Desk:
-    return cast("Desk", request.app.state.desk)
-
-
-TheDesk = Annotated[Desk, Depends(_desk)]
 Sent = Annotated[Submitted, Depends(read_submitted)]
 
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from models.terms import ReplyId, ReplyKind
 from tocsin.errors import Broken, Refused
-from tocsin.portal.desk import DeadLink, Desk, Visit
+from tocsin.portal.desk import DeadLink, Desk, TheDesk, Visit
 from tocsin.portal.forms import (
     Parsed,
     Parser,
@@ -99,13 +99,6 @@ ACTS = (
 )
 
 _TEMPLATES = {act.kind: act.slug for act in ACTS} | {ReplyKind.UNDO: "undo"}
-
-
-async def _desk(request: Request) -> Desk:
-    return cast("Desk", request.app.state.desk)
-
-
-TheDesk = Annotated[Desk, Depends(_desk)]
 Sent = Annotated[Submitted, Depends(read_submitted)]
 
 

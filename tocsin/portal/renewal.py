@@ -1,14 +1,12 @@
 """ACME Renewal Information (RFC 9773): automated subscribers hear without a mail."""
 
-from typing import Annotated, cast
-
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
 from models.terms import Circumstance, IncidentId
 from tocsin.errors import BadInput
 from tocsin.policy.renewal import RenewalInfo
-from tocsin.portal.desk import DeadLink, Desk, rule_of
+from tocsin.portal.desk import DeadLink, TheDesk, rule_of
 from tocsin.steps.renewal import AffectedRenewal, renewal_of
 from tocsin.store.renewal import public_incident
 from tocsin.store.session import reading
@@ -17,13 +15,6 @@ RENEWAL_INFO = "/renewal-info"
 _READ = ["GET", "HEAD"]
 _MALFORMED = 400
 _NOT_FOUND = 404
-
-
-async def _desk(request: Request) -> Desk:
-    return cast("Desk", request.app.state.desk)
-
-
-_Desk = Annotated[Desk, Depends(_desk)]
 
 
 def add_renewal_routes(router: APIRouter) -> None:
@@ -62,7 +53,7 @@ def problem(kind: str, detail: str, *, status: int) -> Response:
     )
 
 
-def _renewal(desk: _Desk, identifier: str) -> Response:
+def _renewal(desk: TheDesk, identifier: str) -> Response:
     try:
         affected = renewal_of(desk.engine, identifier=identifier, clock=desk.clock)
     except BadInput as error:
@@ -72,7 +63,7 @@ def _renewal(desk: _Desk, identifier: str) -> Response:
     return affected_answer(affected, explanation=f"{desk.config.public_url}/incident")
 
 
-def _explanation(desk: _Desk, incident: str) -> Response:
+def _explanation(desk: TheDesk, incident: str) -> Response:
     """Explain an incident to whoever reads an ACME client's log."""
     with reading(desk.engine) as connection:
         found = public_incident(connection, incident=IncidentId(incident))
