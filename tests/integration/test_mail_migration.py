@@ -7,7 +7,7 @@ from sqlalchemy import Engine, text
 
 from models.base import table
 from models.outreach import Bounce
-from tocsin.store.session import alembic_config, migrate, open_engine, reading, writing
+from tocsin.store.session import alembic_config, open_engine, reading, writing
 
 AFTER = "0005"
 
@@ -21,7 +21,7 @@ def test_rows_are_kept_when_the_tables_of_mail_are_added(database_url: str) -> N
         command.upgrade(config, before)
         _insert_bounce(engine)
 
-        migrate(engine)
+        command.upgrade(config, AFTER)
         with reading(engine) as connection:
             (row,) = connection.execute(table(Bounce).select()).all()
         assert (row.fingerprint, row.reason, row.known_by) == ("aa", "", "")
