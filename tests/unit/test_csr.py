@@ -249,6 +249,18 @@ def test_altered_csr_is_refused_wherever_it_was_altered(data: st.DataObject) -> 
     assert check.is_refused
 
 
+def test_csr_of_another_version_is_refused() -> None:
+    altered = bytearray(CSR)
+    version = altered.index(b"\x02\x01\x00")
+    altered[version + 2] = 1
+
+    (check,) = check_csrs(
+        [bytes(altered)], certificates=[certificate(1, "www.clinic.example")]
+    )
+
+    assert [finding.code for finding in check.findings] == [FindingCode.NOT_A_CSR]
+
+
 def test_hundred_csrs_find_their_hundred_certificates() -> None:
     certificates = [
         certificate(number, f"h{number}.clinic.example", f"www{number}.clinic.example")

@@ -43,7 +43,13 @@ def read_request(csr: bytes) -> CsrRequest:
         request = x509.load_der_x509_csr(csr)
         names = _names(request)
         is_signed = _is_signed(request)
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension):
+    except (
+        ValueError,
+        TypeError,
+        UnsupportedAlgorithm,
+        x509.DuplicateExtension,
+        x509.InvalidVersion,
+    ):
         return CsrRequest(sha256=sha256)
     try:
         key = request.public_key()
