@@ -50,7 +50,7 @@ def parts(board: Board) -> Iterator[str]:
     live = board.escalations
     if live.rows:
         yield table(
-            ("Subscriber", "Certs", "Why", "Since", "Told", "Taken up by"),
+            ("Subscriber", "Certs", "Why", "Since", "Told", "Taken by"),
             ">",
             [
                 (
