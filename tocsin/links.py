@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from itsdangerous import BadData, URLSafeSerializer
+from itsdangerous.encoding import base64_encode
 
 from models.terms import ContactId, IncidentId, SubscriberId
 from tocsin.errors import Broken, Refused
@@ -45,6 +47,14 @@ class LinkClaims:
     expires_at: datetime
 
 
+class _Serializer(URLSafeSerializer):
+    """Writes claims as they are: they are too short for a compression to be of use."""
+
+    def dump_payload(self, obj: Any) -> bytes:
+        """Return the claims for the address line; what it writes, the original reads."""
+        return base64_encode(self.serializer.dumps(obj, **self.serializer_kwargs))
+
+
 class Links:
     """
     Signs and reads tokens. The same claims always give the same token.
@@ -57,9 +67,7 @@ class Links:
     def __init__(self, secrets: Sequence[str]) -> None:
         if not secrets or any(len(secret) < 32 for secret in secrets):  # noqa: PLR2004
             raise Broken("a secret that signs links needs 32 characters at least")
-        self._serializer = URLSafeSerializer(
-            list(reversed(secrets)), salt="tocsin.link.1"
-        )
+        self._serializer = _Serializer(list(reversed(secrets)), salt="tocsin.link.1")
 
     def sign(self, claims: LinkClaims) -> str:
         """Return the token for these claims."""

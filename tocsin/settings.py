@@ -14,8 +14,9 @@ class Tls(StrEnum):
     """How the connection to the relay is protected."""
 
     NONE = "none"  # only for a relay on the same machine
+    OPPORTUNISTIC = "opportunistic"  # where the relay offers it
     STARTTLS = "starttls"  # required, and verified
-    IMPLICIT = "implicit"
+    IMPLICIT = "implicit"  # from the first byte, and verified
 
 
 class Settings(BaseSettings):
@@ -67,10 +68,31 @@ class Settings(BaseSettings):
         default=None, description="The relay. Absent: the embedded catch-all relay."
     )
     smtp_port: int = Field(default=8725, description="The relay's port.")
-    smtp_tls: Tls = Field(default=Tls.NONE, description="none, starttls or implicit.")
-    smtp_username: str | None = Field(default=None, description="Absent: no login.")
+    smtp_tls: Tls = Field(
+        default=Tls.NONE,
+        description="`none`; `opportunistic`: STARTTLS where the relay offers it; "
+        "`starttls` and `implicit`: required, and always verified.",
+    )
+    smtp_verify: bool = Field(
+        default=True,
+        description="Whether an opportunistic connection is verified, too; if it is "
+        "and the certificate is not trusted, nothing is sent.",
+    )
+    smtp_ca_file: Path | None = Field(
+        default=None,
+        description="Roots that the relay's certificate may come from, PEM. Absent: "
+        "the system's.",
+    )
+    smtp_username: str | None = Field(
+        default=None,
+        description="Absent: no login. Never said in clear unless `smtp_tls` is `none`.",
+    )
     smtp_password_file: Path | None = Field(
         default=None, description="File with the relay's password."
+    )
+    smtp_hello: str | None = Field(
+        default=None,
+        description="Host name we introduce ourselves with. Absent: the bounce domain.",
     )
     smtp_connections: int = Field(
         default=4, ge=1, le=50, description="Connections to the relay at once."
@@ -115,8 +137,46 @@ class Settings(BaseSettings):
         description="How long the relay may be out of reach until people are told, "
         "minutes.",
     )
+    smtp_per_connection: int = Field(
+        default=100,
+        ge=1,
+        description="Messages on one connection; then it is renewed.",
+    )
+    smtp_per_second: float | None = Field(
+        default=None,
+        gt=0,
+        description="Messages a second at most. Absent: as many as the relay takes.",
+    )
+    smtp_domain_per_second: float | None = Field(
+        default=None,
+        gt=0,
+        description="Messages a second at most to one recipient domain. Absent: as "
+        "many as the relay takes.",
+    )
+    smtp_timeout_seconds: float = Field(
+        default=60,
+        gt=0,
+        description="How long to wait for an answer of the relay, seconds.",
+    )
     mail_from: str = Field(
         default="certificates@ca.example", description="Sender address of notices."
+    )
+    mail_reply_to: str | None = Field(
+        default=None,
+        description="Address that people's answers go to. Absent: the sender's.",
+    )
+    dkim_key_file: Path | None = Field(
+        default=None,
+        description="Private key that signs notices, PEM: RSA of 2048 bits or more, or "
+        "Ed25519. Absent: the relay signs, or nobody.",
+    )
+    dkim_selector: str = Field(
+        default="tocsin",
+        description="Name of the key: it is published at `selector._domainkey.domain`.",
+    )
+    dkim_domain: str | None = Field(
+        default=None,
+        description="Domain that signs. Absent: the domain of the sender address.",
     )
     bounce_domain: str = Field(
         default="bounces.ca.example",
@@ -305,6 +365,11 @@ class Settings(BaseSettings):
     def bounces(self) -> Path:
         """The maildir that returned mail is read from."""
         return self.bounce_maildir or self.mailbox / "bounces"
+
+    @property
+    def journals(self) -> Path:
+        """Where sendings note what is on its way; on a disk of this machine."""
+        return self.data_directory / "sending"
 
     @property
     def relay(self) -> tuple[str, int]:

@@ -130,6 +130,9 @@ class _Wire:
                 if at >= 0:
                     self._in_content = False
                     self._swallows = self._fate == AFTER_DOT
+                    # The next envelope may come along (RFC 2920).
+                    rest = joined[at + len(_END) :]
+                    self._line.count(rest.upper().count(b"RCPT TO:"))
                 self._relay.sendall(data)
         self._end()
 

@@ -3,15 +3,17 @@
 import argparse
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from fakes.planned import LINKS, SENDER, TEMPLATES
 
-from models.terms import InDoubt
+from models.terms import InDoubt, NoticeId
 from tocsin.clock import SteppedClock
 from tocsin.log import configure_logging
-from tocsin.mail.smtp import OutgoingMessage, SendOutcome, SmtpMailer
+from tocsin.mail.messages import OutgoingMessage, SendOutcome, Witness
+from tocsin.mail.smtp import SmtpMailer
 from tocsin.policy.sending import SendingRules
 from tocsin.settings import Tls
 from tocsin.steps.send import send_due
@@ -20,26 +22,47 @@ from tocsin.store.session import open_engine, reading
 
 
 class MortalMailer:
-    """The real mailer; whoever calls it dies at one point of its second batch."""
+    """The real mailer; its process dies at one point of what it does."""
 
     def __init__(self, inner: SmtpMailer, *, dies: str, after: int) -> None:
         self._inner = inner
         self._dies = dies
-        self._after = after
-        self._batches = 0
+        self._left = {"taken": after, "started": after, "ended": after}
 
-    def send(self, messages: Iterable[OutgoingMessage]) -> Iterator[SendOutcome]:
-        self._batches += 1
-        self._die_if("claimed")
-        for count, outcome in enumerate(self._inner.send(messages), start=1):
-            yield outcome
-            if count == self._after:
-                self._die_if("sending")
-        self._die_if("sent")
+    def send(
+        self, messages: Iterable[OutgoingMessage], *, witness: Witness | None = None
+    ) -> Iterator[SendOutcome]:
+        return self._inner.send(
+            self._taken(messages), witness=MortalWitness(self.note, witness)
+        )
 
-    def _die_if(self, point: str) -> None:
-        if self._dies == point and self._batches == 2:
+    def note(self, point: str) -> None:
+        self._left[point] -= 1
+        if point == self._dies and not self._left[point]:
             os.kill(os.getpid(), signal.SIGKILL)
+
+    def _taken(self, messages: Iterable[OutgoingMessage]) -> Iterator[OutgoingMessage]:
+        for message in messages:
+            self.note("taken")
+            yield message
+
+
+class MortalWitness:
+    """Passes on what it is told, then tells that it did."""
+
+    def __init__(self, note: Callable[[str], None], inner: Witness | None) -> None:
+        self._note = note
+        self._inner = inner
+
+    def started(self, notice_id: NoticeId) -> None:
+        if self._inner is not None:
+            self._inner.started(notice_id)
+        self._note("started")
+
+    def ended(self, outcome: SendOutcome) -> None:
+        if self._inner is not None:
+            self._inner.ended(outcome)
+        self._note("ended")
 
 
 def main() -> None:
@@ -53,16 +76,25 @@ def main() -> None:
     parser.add_argument("--in-doubt", type=InDoubt, default=InDoubt.RESEND)
     parser.add_argument("--passes", type=int, default=1)
     parser.add_argument("--until-done", type=bool, default=False)
+    parser.add_argument("--connections", type=int, default=4)
+    parser.add_argument("--journals", type=Path)
     given = parser.parse_args()
     engine = open_engine(given.url)
-    inner = SmtpMailer("127.0.0.1", given.port, tls=Tls.NONE, timeout_seconds=10)
+    inner = SmtpMailer(
+        "127.0.0.1",
+        given.port,
+        tls=Tls.NONE,
+        connections=given.connections,
+        timeout_seconds=10,
+    )
+    mailer = MortalMailer(inner, dies=given.dies, after=given.after)
     clock = SteppedClock(given.now)
     configure_logging()
     print("ready", flush=True)  # noqa: T201 - whoever started us waits for it
     while True:
         send_due(
             engine,
-            MortalMailer(inner, dies=given.dies, after=given.after),
+            mailer,
             lambda _: TEMPLATES,
             LINKS,
             SENDER,
@@ -70,6 +102,7 @@ def main() -> None:
             owner=f"process-{os.getpid()}",
             rules=SendingRules(in_doubt=given.in_doubt),
             batch=given.batch,
+            journals=given.journals,
         )
         given.passes -= 1
         later = clock.now() + timedelta(minutes=1)

@@ -42,14 +42,43 @@ class Taken:
     content: bytes
 
 
+@dataclass
+class _Envelope:
+    """What a server knows of the mail it is about to get."""
+
+    sender: str = ""
+    recipient: str = ""
+
+    def objection(self, verb: str) -> str:
+        """Return what a server says to a command that comes too early; usually none."""
+        if verb == "RCPT" and not self.sender:
+            return "503 5.5.1 nested or missing MAIL"
+        if verb == "DATA" and not self.recipient:
+            return "503 5.5.1 no recipient"
+        return ""
+
+    def note(self, verb: str, argument: str, *, accepted: bool) -> None:
+        if verb == "RSET":
+            self.sender = self.recipient = ""
+        if verb == "MAIL" and accepted:
+            self.sender = _address(argument)
+        if verb == "RCPT" and accepted:
+            self.recipient = _address(argument)
+
+
 Answer = Callable[[Asked], str | None]
 
 
 class ScriptedRelay:
     """Answers as told, or as usual where told nothing; remembers what it has taken."""
 
-    def __init__(self, answer: Answer = lambda _: None) -> None:
+    def __init__(
+        self, answer: Answer = lambda _: None, *, pipelines: bool = False
+    ) -> None:
         self._answer = answer
+        self._usual = dict(_USUAL)
+        if pipelines:
+            self._usual["EHLO"] = "250-relay.example\r\n250 PIPELINING"
         self._server = socket.create_server(("127.0.0.1", 0))
         self._open: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
@@ -100,37 +129,37 @@ class ScriptedRelay:
             self._talk(client, lines, number)
 
     def _talk(self, client: socket.socket, lines: BinaryIO, number: int) -> None:
-        message, sender, recipient = 0, "", ""
+        message, envelope = 0, _Envelope()
         if not self._reply(client, Asked(number, 0, "GREETING", "")):
             return
         for line in lines:
             verb, _, argument = line.decode().strip().partition(" ")
             verb = verb.upper()
-            if verb == "MAIL":
-                message += 1
-                sender = _address(argument)
-            if verb == "RCPT":
-                recipient = _address(argument)
+            message += verb == "MAIL"
             asked = Asked(number, message, verb, argument)
-            answered = self._reply(client, asked)
+            answered = self._reply(client, asked, envelope.objection(verb))
             if not answered or verb == "QUIT":
                 return
+            envelope.note(verb, argument, accepted=answered.startswith("2"))
             if verb == "DATA" and answered.startswith("354"):
                 content = _read_content(lines)
                 if content is None:
                     return
-                asked = Asked(number, message, "CONTENT", recipient)
-                told = self._answer(asked) or _USUAL["CONTENT"]
+                asked = Asked(number, message, "CONTENT", envelope.recipient)
+                told = self._answer(asked) or self._usual["CONTENT"]
                 if told.startswith("2") or told == TAKE_AND_CLOSE:
                     with self._lock:
-                        self.taken.append(Taken(number, sender, recipient, content))
+                        self.taken.append(
+                            Taken(number, envelope.sender, envelope.recipient, content)
+                        )
                 if not self._reply(client, asked):
                     return
+                envelope = _Envelope()
 
-    def _reply(self, client: socket.socket, asked: Asked) -> str:
+    def _reply(self, client: socket.socket, asked: Asked, usual: str = "") -> str:
         with self._lock:
             self.asked.append(asked)
-        told = self._answer(asked) or _USUAL[asked.verb]
+        told = self._answer(asked) or usual or self._usual[asked.verb]
         if told == SILENCE:
             self._ended.wait(60)
         if told in {SILENCE, CLOSE, TAKE_AND_CLOSE}:

@@ -45,6 +45,7 @@ from tocsin.store.outbox import next_due_notice
 from tocsin.store.session import migrate, open_engine, reading
 
 _SCRIPT = Path(fakes.mortal_sender.__file__)
+CONNECTIONS = 4
 _LIFE_WITHIN = 600.0
 _TRIES_EACH = 1.4
 """How often a recipient is named on average: half of them are greylisted once."""
@@ -252,6 +253,8 @@ class Campaign:
             "now": self.now.isoformat(),
             "batch": self.batch,
             "in-doubt": self.in_doubt.value,
+            "connections": CONNECTIONS,
+            "journals": self.log.parent / "sending",
         } | options
         command = [sys.executable, "-P", str(_SCRIPT)]
         for name, value in named.items():

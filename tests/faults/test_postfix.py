@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from fakes.postfix import needs_postfix
-from faults.campaign import campaign
+from faults.campaign import CONNECTIONS, campaign
 from sqlalchemy import Engine
 
 from models.terms import InDoubt
@@ -30,8 +30,8 @@ def test_i4_each_contact_has_each_notice_when_the_relay_fails_and_the_sender_is_
     assert (seen.lost, seen.stray, seen.uncounted) == (0, 0, 0)
     assert seen.arrived == NOTICES - seen.unknown
     assert seen.kills == KILLS
-    # The window: what the killed processes had claimed.
-    assert seen.in_doubt_by_kill <= KILLS * BATCH
+    # The window: what the killed processes had on open connections.
+    assert seen.in_doubt_by_kill <= KILLS * CONNECTIONS
     assert seen.repeated <= seen.in_doubt_by_kill + seen.cut_after_dot
     assert seen.minutes_down == 60
     assert min(seen.greylisted, seen.closed, seen.unknown) > 0

@@ -4,10 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from email import message_from_bytes
 from pathlib import Path
+from random import Random
 
 import fakes.mortal_sender
 import pytest
@@ -24,11 +27,17 @@ pytestmark = pytest.mark.faults
 SCRIPT = Path(fakes.mortal_sender.__file__)
 COUNT = 50
 BATCH = 20
+CONNECTIONS = 4
 
 
 @pytest.fixture
 def planned(engine: Engine, clock: SteppedClock) -> Planned:
     return plan_notices(engine, clock, *addresses(COUNT))
+
+
+@pytest.fixture
+def journals(tmp_path: Path) -> Path:
+    return tmp_path / "sending"
 
 
 def start(
@@ -40,6 +49,7 @@ def start(
         "port": relay.port,
         "now": now.isoformat(),
         "batch": BATCH,
+        "connections": CONNECTIONS,
     } | options
     for name, value in named.items():
         command += [f"--{name}", str(value)]
@@ -78,68 +88,111 @@ def assert_each_left(planned: Planned, relay: ScriptedRelay) -> Counter[str]:
     return repeated
 
 
+@pytest.fixture(params=[False, True], ids=["one-by-one", "pipelined"])
+def relay(request: pytest.FixtureRequest) -> Iterator[ScriptedRelay]:
+    with ScriptedRelay(pipelines=request.param) as started:
+        yield started
+
+
 @pytest.mark.parametrize(
-    ("dies", "taken_at_least", "taken_at_most", "repeated_at_most"),
+    ("dies", "after"),
     [
-        # The intent is on record, nothing of the batch has left.
-        ("claimed", BATCH, BATCH, 0),
-        # Seven have left and been answered; others were on their way.
-        ("sending", BATCH + 7, 2 * BATCH, BATCH),
-        # All of the batch have left, nothing of it is on record.
-        ("sent", 2 * BATCH, 2 * BATCH, BATCH),
+        ("taken", 1),  # claimed, nothing has left
+        ("taken", BATCH + 1),
+        ("started", 1),  # noted, the content has not left
+        ("started", 13),
+        ("ended", 1),  # the relay has it, the database does not know
+        ("ended", BATCH + 9),
     ],
 )
-def test_i4_no_notice_is_lost_when_the_process_is_killed(
-    planned: Planned,
-    dies: str,
-    taken_at_least: int,
-    taken_at_most: int,
-    repeated_at_most: int,
+def test_i4_no_more_is_in_doubt_than_there_are_connections_when_the_process_is_killed(
+    planned: Planned, relay: ScriptedRelay, journals: Path, dies: str, after: int
 ) -> None:
-    with ScriptedRelay() as relay:
-        killed = run(planned, relay, LAUNCH, dies=dies, after=7)
-        taken = len(relay.taken)
+    killed = run(planned, relay, LAUNCH, dies=dies, after=after, journals=journals)
+    assert killed == -signal.SIGKILL
+    assert len(list(journals.iterdir())) == 1
 
-        assert killed == -signal.SIGKILL
-        assert taken_at_least <= taken <= taken_at_most
-        assert planned.states() == {
-            "sent": BATCH,
-            "sending": BATCH,
-            "planned": COUNT - 2 * BATCH,
-        }
-
-        # What was not claimed does not wait for the dead one.
-        assert run(planned, relay, LAUNCH + timedelta(minutes=1)) == 0
-        assert planned.states() == {"sent": COUNT - BATCH, "sending": BATCH}
-
-        assert run(planned, relay, LAUNCH + LEASE_WITHIN) == 0
-
-    repeated = assert_each_left(planned, relay)
-    assert repeated.total() <= repeated_at_most
-    assert sum(row.possibly_repeated for row in planned.notices()) == BATCH
+    # Nobody waits for the dead one's lease.
+    assert run(planned, relay, LAUNCH, journals=journals) == 0
     doubtful = [one for one in planned.attempts() if one.outcome == "in-doubt"]
-    assert len(doubtful) == BATCH
-
-
-def test_i4_no_notice_is_lost_when_killed_again_and_again(planned: Planned) -> None:
-    now = LAUNCH
-    with ScriptedRelay() as relay:
-        for dies in ("claimed", "sending", "sent"):
-            assert run(planned, relay, now, dies=dies, after=3, batch=8) == (
-                -signal.SIGKILL
-            )
-            now += LEASE_WITHIN
-
-        assert run(planned, relay, now) == 0
+    assert len(doubtful) <= CONNECTIONS
+    assert planned.states().get("sent", 0) == COUNT - len(doubtful)
+    assert run(planned, relay, LAUNCH + timedelta(minutes=1), journals=journals) == 0
 
     repeated = assert_each_left(planned, relay)
-    assert repeated.total() <= 3 * 8
+    assert repeated.total() <= len(doubtful)
+    assert sum(row.possibly_repeated for row in planned.notices()) == len(doubtful)
+    assert list(journals.iterdir()) == []
 
 
-def test_i4_two_processes_at_once_send_nothing_twice(planned: Planned) -> None:
-    with ScriptedRelay() as relay:
-        both = [start(planned, relay, LAUNCH, batch=5) for _ in range(2)]
-        codes = [process.wait(timeout=120) for process in both]
+def test_i4_no_notice_is_lost_when_killed_again_and_again(
+    planned: Planned, relay: ScriptedRelay, journals: Path
+) -> None:
+    now, kills = LAUNCH, 0
+    chance = Random(7)  # noqa: S311 - to be repeatable
+    for _ in range(12):
+        dies = chance.choice(["taken", "started", "ended"])
+        code = run(
+            planned,
+            relay,
+            now,
+            dies=dies,
+            after=chance.randint(1, 9),
+            batch=8,
+            journals=journals,
+        )
+        kills += code == -signal.SIGKILL
+        now += timedelta(hours=1)
+
+    assert run(planned, relay, now, journals=journals) == 0
+    # What the last of them left in doubt.
+    now += timedelta(hours=1)
+    assert run(planned, relay, now, journals=journals) == 0
+
+    repeated = assert_each_left(planned, relay)
+    assert kills > 3
+    assert repeated.total() <= kills * CONNECTIONS
+    assert list(journals.iterdir()) == []
+
+
+def test_i4_no_notice_is_lost_when_the_process_is_killed_from_outside(
+    planned: Planned, relay: ScriptedRelay, journals: Path
+) -> None:
+    process = start(planned, relay, LAUNCH, journals=journals)
+    until = time.monotonic() + 60
+    while len(relay.taken) < 15 and time.monotonic() < until:
+        process.poll()
+    process.kill()
+    process.wait()
+
+    assert run(planned, relay, LAUNCH, journals=journals) == 0
+    assert run(planned, relay, LAUNCH + timedelta(minutes=1), journals=journals) == 0
+
+    repeated = assert_each_left(planned, relay)
+    assert repeated.total() <= CONNECTIONS
+
+
+def test_i4_all_that_was_claimed_is_in_doubt_when_the_journal_is_gone(
+    planned: Planned, relay: ScriptedRelay
+) -> None:
+    killed = run(planned, relay, LAUNCH, dies="ended", after=7)
+
+    assert killed == -signal.SIGKILL
+    # What was not claimed does not wait for the dead one.
+    assert run(planned, relay, LAUNCH + timedelta(minutes=1)) == 0
+    held = planned.states()["sending"]
+    assert planned.states().get("sent", 0) == COUNT - held
+    assert run(planned, relay, LAUNCH + LEASE_WITHIN) == 0
+
+    assert_each_left(planned, relay)
+    assert sum(row.possibly_repeated for row in planned.notices()) == held
+
+
+def test_i4_two_processes_at_once_send_nothing_twice(
+    planned: Planned, relay: ScriptedRelay, journals: Path
+) -> None:
+    both = [start(planned, relay, LAUNCH, batch=5, journals=journals) for _ in range(2)]
+    codes = [process.wait(timeout=120) for process in both]
 
     assert codes == [0, 0]
     assert assert_each_left(planned, relay) == Counter()

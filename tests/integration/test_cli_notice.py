@@ -36,7 +36,7 @@ from tocsin.cli.notice import app
 from tocsin.clock import SteppedClock
 from tocsin.errors import BadInput, Refused
 from tocsin.links import SUBSCRIBER, Links, read_secrets
-from tocsin.mail.messages import OutgoingMessage, SendKind, SendOutcome
+from tocsin.mail.messages import OutgoingMessage, SendKind, SendOutcome, Witness
 from tocsin.mail.render import TemplateSet
 from tocsin.policy.rules import shipped_rule_pack
 from tocsin.steps.letters import Letter
@@ -51,7 +51,12 @@ class KeepingMailer:
 
     sent: list[OutgoingMessage] = field(default_factory=list)
 
-    def send(self, messages: Iterable[OutgoingMessage]) -> Iterator[SendOutcome]:
+    def send(
+        self,
+        messages: Iterable[OutgoingMessage],
+        *,
+        witness: Witness | None = None,  # noqa: ARG002
+    ) -> Iterator[SendOutcome]:
         for message in messages:
             self.sent.append(message)
             yield SendOutcome(notice_id=message.notice_id, kind=SendKind.SENT)

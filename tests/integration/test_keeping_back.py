@@ -1,6 +1,7 @@
 """What must not leave is kept back, counted, shown, and never lost."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from factories import HOUR, LAUNCH, REVOCATION, insert_contact
@@ -304,10 +305,15 @@ def test_reminder_is_not_sent_late_when_the_relay_was_down_until_the_revocation(
 # When nothing leaves.
 
 
+MANY = 400
+ON_THEIR_WAY = 160
+"""Claimed before a pause can be known: a batch, what was written ahead, what is untold."""
+
+
 def test_sending_pauses_for_everybody_and_goes_on_when_a_probe_is_taken(
     engine: Engine, clock: SteppedClock
 ) -> None:
-    planned = plan_notices(engine, clock, *addresses(60))
+    planned = plan_notices(engine, clock, *addresses(MANY))
     refuses = True
 
     def answer(asked: Asked) -> str | None:
@@ -330,11 +336,12 @@ def test_sending_pauses_for_everybody_and_goes_on_when_a_probe_is_taken(
         planned.step(minutes=10)
         rest = planned.send(relay.port, batch=20)
 
-    assert paused == Sent(claimed=20, retried=20)
+    assert paused == Sent(claimed=paused.claimed, retried=paused.claimed)
+    assert 20 <= paused.claimed <= ON_THEIR_WAY
     assert (pause.cause, pause.paused_at) == (PauseCause.RELAY_REFUSES, LAUNCH)
     assert pause.alarmed_at == LAUNCH
     assert probe == Sent(claimed=1, retried=1)
-    assert back.sent + rest.sent == 60
+    assert back.sent + rest.sent == MANY
     with reading(engine) as connection:
         assert live_pause(connection) is None
     named = [act for act in planned.acts() if act.action.startswith("sending-")]
@@ -342,7 +349,8 @@ def test_sending_pauses_for_everybody_and_goes_on_when_a_probe_is_taken(
         ("engine", "sending-paused"),
         ("engine", "sending-resumed"),
     ]
-    assert named[0].detail["counts"] == {"relay-refused": 20, "attempts": 20}
+    counts: Any = named[0].detail["counts"]
+    assert counts["relay-refused"] == counts["attempts"] >= 20
 
 
 def test_people_are_told_when_the_relay_stays_out_of_reach_not_when_it_restarts(
@@ -373,20 +381,23 @@ def test_people_are_told_when_the_relay_stays_out_of_reach_not_when_it_restarts(
 def test_sending_goes_on_by_command_and_pauses_again_when_nothing_has_changed(
     engine: Engine, clock: SteppedClock
 ) -> None:
-    planned = plan_notices(engine, clock, *addresses(60))
+    planned = plan_notices(engine, clock, *addresses(MANY))
 
     def answer(asked: Asked) -> str | None:
         return "550 5.1.1 User unknown" if asked.verb == "RCPT" else None
 
     with ScriptedRelay(answer) as relay:
-        planned.send(relay.port, batch=20)
+        paused = planned.send(relay.port, batch=20)
         planned.step(seconds=5)
         resume_sending(engine, actor="officer", reason="a test", clock=clock)
         planned.step(seconds=5)
         again = planned.send(relay.port, batch=20)
 
-    assert again == Sent(claimed=20, failed=20)
-    assert planned.states() == {"failed": 40, "planned": 20}
+    for sent in (paused, again):
+        assert sent == Sent(claimed=sent.claimed, failed=sent.claimed)
+        assert 20 <= sent.claimed <= ON_THEIR_WAY
+    failed = paused.failed + again.failed
+    assert planned.states() == {"failed": failed, "planned": MANY - failed}
     named = [act for act in planned.acts() if act.action.startswith("sending-")]
     assert [(act.actor, act.action) for act in named] == [
         ("engine", "sending-paused"),

@@ -30,8 +30,8 @@ from tocsin.clock import SteppedClock
 from tocsin.demo.ports import free_port
 from tocsin.demo.relay import EmbeddedRelay
 from tocsin.links import SUBSCRIBER
+from tocsin.mail.messages import OutgoingMessage, SendKind, SendOutcome, Witness
 from tocsin.mail.render import TemplateSet
-from tocsin.mail.smtp import OutgoingMessage, SendKind, SendOutcome
 from tocsin.policy.sending import SendingRules
 from tocsin.steps.send import LEASE_WITHIN, Sent
 from tocsin.store import matters, outbox
@@ -50,7 +50,10 @@ class ToldMailer:
         self.kind = kind
         self.sent: list[OutgoingMessage] = []
 
-    def send(self, messages: Iterable[OutgoingMessage]) -> Iterator[SendOutcome]:
+    def send(
+        self, messages: Iterable[OutgoingMessage], *, witness: Witness | None = None
+    ) -> Iterator[SendOutcome]:
+        del witness
         for message in messages:
             self.sent.append(message)
             yield SendOutcome(notice_id=message.notice_id, kind=self.kind)
@@ -499,8 +502,10 @@ def test_nobody_is_written_to_about_certificates_that_are_dealt_with(
 
 def test_what_had_left_is_on_record_when_the_mailer_breaks(planned: Planned) -> None:
     class Breaking(ToldMailer):
-        def send(self, messages: Iterable[OutgoingMessage]) -> Iterator[SendOutcome]:
-            yield next(iter(super().send(messages)))
+        def send(
+            self, messages: Iterable[OutgoingMessage], *, witness: Witness | None = None
+        ) -> Iterator[SendOutcome]:
+            yield next(iter(super().send(messages, witness=witness)))
             raise RuntimeError("broken")
 
     with pytest.raises(RuntimeError):

@@ -16,6 +16,7 @@ class SendKind(StrEnum):
     FAILED = "failed"  # the address was refused for good
     IN_DOUBT = "in-doubt"  # the content was on its way and no answer came
     NOT_SENT = "not-sent"  # the relay could not be talked to; nothing has left
+    PUT_OFF = "put-off"  # not tried: its turn comes later, by the pace that was set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,7 @@ class SendOutcome:
         kind: How.
         smtp_code: The relay's last word; None where it gave none.
         detail: Its words, without addresses.
+        wait_seconds: Of one put off: from now until its turn.
 
     """
 
@@ -54,11 +56,42 @@ class SendOutcome:
     kind: SendKind
     smtp_code: int | None = None
     detail: str = ""
+    wait_seconds: float = 0.0
+
+
+class Witness(Protocol):
+    """Is told, before and after, what a killed process could not say any more."""
+
+    def started(self, notice_id: NoticeId) -> None:
+        """Note that the content of a message leaves now."""
+        ...
+
+    def ended(self, outcome: SendOutcome) -> None:
+        """Note what became of a message."""
+        ...
+
+
+class Signer(Protocol):
+    """Signs messages; called from several threads at once."""
+
+    def sign(self, content: bytes) -> bytes:
+        """Return the message with its signature in front."""
+        ...
 
 
 class Mailer(Protocol):
-    """Sends a batch."""
+    """Sends messages as they are written."""
 
-    def send(self, messages: Iterable[OutgoingMessage]) -> Iterator[SendOutcome]:
-        """Send; yield exactly one outcome for each message, in any order."""
+    def send(
+        self, messages: Iterable[OutgoingMessage], *, witness: Witness | None = None
+    ) -> Iterator[SendOutcome]:
+        """
+        Send; yield exactly one outcome for each message taken, in any order.
+
+        Args:
+            messages: Taken one by one, in the caller's thread, a little ahead of what
+                can be sent; not to the end when the relay cannot be reached.
+            witness: Is told in time what a killed process could not say any more.
+
+        """
         ...

@@ -36,6 +36,7 @@ def assemble(
     message_id: str,
     references: str | None,
     date: datetime,
+    reply_to: str | None = None,
     certificates: bytes | None = None,
     calendar: bytes | None = None,
 ) -> bytes:
@@ -55,12 +56,15 @@ def assemble(
         message_id: In angle brackets; the same for each repetition (I4).
         references: The thread's root; the same for one incident and contact.
         date: When it was planned, so that a repetition has the same bytes.
+        reply_to: Where people's answers go; None: to the sender.
         certificates: A CSV of all certificates.
         calendar: The revocation as iCalendar.
 
     """
-    headers = [
-        _address("From", sender_name, sender_address),
+    headers = [_address("From", sender_name, sender_address)]
+    if reply_to:
+        headers.append(_address("Reply-To", "", reply_to))
+    headers += [
         _address("To", recipient_name, recipient_address),
         _subject(rendered.subject),
         _date(date),
@@ -167,7 +171,10 @@ def _base64(body: bytes) -> bytes:
 def _subject(value: str) -> bytes:
     flat = _flat(value)
     # ASCII that looks encoded would be decoded by whoever reads it.
-    charset = "us-ascii" if flat.isascii() and "=?" not in flat else "utf-8"
+    is_plain = flat.isascii() and flat.isprintable() and "=?" not in flat
+    if is_plain and len(line := f"Subject: {flat}") <= _LINE:
+        return f"{line}\r\n".encode("ascii")
+    charset = "us-ascii" if is_plain else "utf-8"
     encoded = Header(flat, charset, maxlinelen=_LINE, header_name="Subject").encode(
         linesep="\r\n"
     )

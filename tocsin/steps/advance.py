@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
+from pathlib import Path
 from time import perf_counter
 
 import structlog
@@ -90,6 +91,7 @@ class Collaborators:
         channels: What reaches the CA's own people beside mail; None: nothing does.
         watchdog: What shows that nothing due was missed.
         rules: What an operator set about sending.
+        journals: Where sendings note what is on its way; None: nowhere.
 
     """
 
@@ -105,6 +107,7 @@ class Collaborators:
     rules: SendingRules = field(default_factory=SendingRules)
     channels: Channels | None = None
     watchdog: Heartbeat = NO_HEARTBEAT
+    journals: Path | None = None
 
     @property
     def telling(self) -> Telling:
@@ -308,6 +311,7 @@ def _send(c: Collaborators, done: Advanced) -> None:
         c.clock,
         owner=c.owner,
         rules=c.rules,
+        journals=c.journals,
     )
     done.add(notices_sent=sent.sent, notices_refused=sent.failed)
     with reading(c.engine) as connection:

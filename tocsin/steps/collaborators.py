@@ -12,6 +12,8 @@ from tocsin.alarms import read_channels
 from tocsin.ca.factory import open_ca
 from tocsin.clock import Clock
 from tocsin.links import Links, read_secrets
+from tocsin.mail.dial import default_context
+from tocsin.mail.dkim import DkimSigner
 from tocsin.mail.imap import ImapMailbox
 from tocsin.mail.incoming import Mailbox
 from tocsin.mail.maildir import MaildirReader
@@ -36,20 +38,6 @@ def open_database(settings: Settings) -> Iterator[Engine]:
         engine.dispose()
 
 
-def mailer_of(settings: Settings) -> SmtpMailer:
-    """Return the way to the relay."""
-    password = settings.smtp_password
-    host, port = settings.relay
-    return SmtpMailer(
-        host,
-        port,
-        tls=settings.smtp_tls,
-        username=settings.smtp_username,
-        password=password.get_secret_value() if password else None,
-        connections=settings.smtp_connections,
-    )
-
-
 @contextmanager
 def open_collaborators(
     settings: Settings, *, clock: Clock, owner: str | None = None
@@ -71,6 +59,7 @@ def open_collaborators(
             publication=ca.publication,
             mailer=mailer_of(settings),
             mailboxes=mailboxes_of(settings),
+            journals=settings.journals,
             links=Links(read_secrets(settings.link_secrets)),
             sender=sender_of(settings),
             clock=clock,
@@ -100,11 +89,47 @@ def rules_of(settings: Settings) -> SendingRules:
     )
 
 
+def mailer_of(settings: Settings) -> SmtpMailer:
+    """Build what sends; it connects when there is something to send."""
+    password = settings.smtp_password
+    host, port = settings.relay
+    return SmtpMailer(
+        host,
+        port,
+        tls=settings.smtp_tls,
+        tls_context=default_context(
+            settings.smtp_tls,
+            is_verified=settings.smtp_verify,
+            ca_file=settings.smtp_ca_file,
+        ),
+        username=settings.smtp_username,
+        password=password.get_secret_value() if password else None,
+        local_hostname=settings.smtp_hello or settings.bounce_domain,
+        connections=settings.smtp_connections,
+        per_connection=settings.smtp_per_connection,
+        per_second=settings.smtp_per_second,
+        per_domain_per_second=settings.smtp_domain_per_second,
+        timeout_seconds=settings.smtp_timeout_seconds,
+        signer=_signer_of(settings),
+    )
+
+
+def _signer_of(settings: Settings) -> DkimSigner | None:
+    if settings.dkim_key_file is None:
+        return None
+    return DkimSigner.from_file(
+        settings.dkim_key_file,
+        domain=settings.dkim_domain or settings.mail_from.rpartition("@")[2],
+        selector=settings.dkim_selector,
+    )
+
+
 def sender_of(settings: Settings) -> Sender:
     """Return who the mail comes from."""
     return Sender(
         address=settings.mail_from,
         name=settings.ca_name,
+        reply_to=settings.mail_reply_to,
         bounce_domain=settings.bounce_domain,
         portal_url=settings.public_portal,
         ca_name=settings.ca_name,

@@ -67,6 +67,7 @@ class Sender:
         ca_name: How the CA calls itself.
         ca_phone: Whom to call, day and night.
         ca_site: The CA's own site.
+        reply_to: Where people's answers go; None: to the sender.
 
     """
 
@@ -77,6 +78,7 @@ class Sender:
     ca_name: str
     ca_phone: str
     ca_site: str
+    reply_to: str | None = None
 
     @property
     def mail_domain(self) -> str:
@@ -188,6 +190,7 @@ def write_letter(
         language=language.tag,
         sender_name=sender.name,
         sender_address=sender.address,
+        reply_to=sender.reply_to,
         recipient_name=notice.to.name,
         recipient_address=notice.to.email,
         message_id=notice.message_id,
@@ -401,7 +404,7 @@ def _lines(certificates: Sequence[ListedCertificate]) -> tuple[CertificateLine, 
         CertificateLine(
             name=one.name,
             serial=one.serial,
-            not_after=f"{one.not_after:%Y-%m-%d}" if one.not_after else "",
+            not_after=one.not_after.date().isoformat() if one.not_after else "",
         )
         for one in certificates
     )

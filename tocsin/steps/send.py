@@ -1,31 +1,35 @@
 """Sends what is due: claimed first, then written and sent, then put on record (I4)."""
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import structlog
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from models.terms import IncidentId, NoticeId
 from tocsin.clock import Clock
 from tocsin.links import Links
 from tocsin.log import redact
+from tocsin.mail.journal import SendingJournal, open_journal
+from tocsin.mail.messages import Mailer, OutgoingMessage, SendKind, SendOutcome
 from tocsin.mail.render import TemplateSet
-from tocsin.mail.smtp import Mailer, SendKind, SendOutcome
 from tocsin.policy.sending import SendingRules
 from tocsin.steps.keeping_back import keep_back
 from tocsin.steps.letters import (
     Letter,
+    Matters,
     Sender,
     is_past_its_use,
     read_matters,
     write_letter,
 )
-from tocsin.store import audit, outbox
+from tocsin.steps.settle import outcome_of, put_on_record, settle_dead
+from tocsin.store import outbox
 from tocsin.store.outbox import ClaimedNotice
-from tocsin.store.outcomes import NoticeOutcome, OutcomeKind, record_outcomes
+from tocsin.store.outcomes import NoticeOutcome, OutcomeKind
 from tocsin.store.session import reading, writing
 
 __all__ = ["Sender", "Sent", "send_due"]
@@ -35,10 +39,8 @@ log = structlog.get_logger()
 LEASE_WITHIN = timedelta(minutes=15)
 """Longer than a batch takes at a relay that answers slowly."""
 
-_GIVE_UP_AFTER = 8
-"""Attempts: with the back-off, four hours. Then the next contact is told instead."""
-
-_UNTIL_GIVEN_UP = (OutcomeKind.RETRY, OutcomeKind.IN_DOUBT)
+_LEAVES_WITHIN = LEASE_WITHIN / 2
+"""What has not been given to the mailer by then is claimed anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,7 @@ class Sent:
         not_sent: The relay could not be talked to.
         not_rendered: A template does not fit; somebody has to look.
         superseded: There was nothing left to say.
+        put_off: Their turn comes later, by the pace that was set.
 
     """
 
@@ -66,6 +69,7 @@ class Sent:
     not_sent: int = 0
     not_rendered: int = 0
     superseded: int = 0
+    put_off: int = 0
 
 
 def send_due(  # noqa: PLR0917 - collaborators, each of a type of its own
@@ -79,6 +83,7 @@ def send_due(  # noqa: PLR0917 - collaborators, each of a type of its own
     owner: str,
     rules: SendingRules | None = None,
     batch: int = 100,
+    journals: Path | None = None,
 ) -> Sent:
     """
     Send what is due until nothing is, or until the relay does not answer.
@@ -92,159 +97,183 @@ def send_due(  # noqa: PLR0917 - collaborators, each of a type of its own
         clock: Tells now.
         owner: Names this process in leases.
         rules: What an operator set about sending; None: the defaults.
-        batch: Notices in one transaction; a killed process leaves as many in doubt.
+        batch: Notices in one transaction.
+        journals: Folder on a disk of this machine: after a kill it tells which
+            messages were on their way. None: all that were claimed are in doubt.
 
     """
     rules = rules or SendingRules()
-    done: Counter[OutcomeKind] = Counter()
-    outcomes: list[NoticeOutcome] = []
-    while True:
-        claimed = _record_and_claim(
-            engine, outcomes, owner=owner, rules=rules, now=clock.now(), batch=batch
+    if journals is not None:
+        settle_dead(engine, journals, clock, rules=rules)
+    with open_journal(journals, owner) as journal:
+        sending = _Sending(
+            engine,
+            templates_for,
+            links,
+            sender,
+            clock,
+            owner=owner if journal is None else journal.owner,
+            rules=rules,
+            batch=batch,
+            journal=journal,
         )
-        done.update(outcome.kind for outcome in outcomes)
-        if not claimed:
-            return _sent(done)
-        outcomes = []
         try:
-            _send(
-                engine,
-                claimed,
-                outcomes,
-                mailer,
-                templates_for,
-                links=links,
-                sender=sender,
-                now=clock.now(),
-            )
-        except Exception:
-            # What is known is recorded; the rest stays claimed and so is in doubt.
-            _record_and_claim(
-                engine, outcomes, owner=owner, rules=rules, now=clock.now(), batch=0
-            )
+            # More than once: where sending paused, a probe that was taken ends that.
+            while sending.may_go_on:
+                for ended in mailer.send(sending.messages(), witness=journal):
+                    sending.ended(ended)
+        except BaseException:
+            # What is known is recorded; the rest is for whoever reads the journal.
+            sending.record()
             raise
+        return sending.finish()
 
 
-def _record_and_claim(
-    engine: Engine,
-    outcomes: Sequence[NoticeOutcome],
-    *,
-    owner: str,
-    rules: SendingRules,
-    now: datetime,
-    batch: int,
-) -> list[ClaimedNotice]:
-    """Record one batch and claim the next in one transaction: one sync to disk."""
-    if any(outcome.kind is OutcomeKind.NOT_SENT for outcome in outcomes):
-        batch = 0  # the relay is down: what is due stays due
-    with writing(engine) as connection:
-        record_outcomes(connection, outcomes, owner=owner, now=now, rules=rules)
-        allowed = keep_back(connection, outcomes, rules=rules, now=now, limit=batch)
-        claimed = outbox.claim_notices(
-            connection, owner=owner, now=now, lease_within=LEASE_WITHIN, limit=allowed
-        )
-        _append_acts(connection, outcomes, now=now)
-    if outcomes:
-        counts = Counter(outcome.kind for outcome in outcomes)
-        log.info(
-            "Notices sent",
-            **{kind.name.lower(): count for kind, count in sorted(counts.items())},
-        )
-    return claimed
+class _Sending:
+    """One sending: what it has claimed, and what it knows of that."""
 
+    def __init__(
+        self,
+        engine: Engine,
+        templates_for: Callable[[IncidentId], TemplateSet],
+        links: Links,
+        sender: Sender,
+        clock: Clock,
+        *,
+        owner: str,
+        rules: SendingRules,
+        batch: int,
+        journal: SendingJournal | None,
+    ) -> None:
+        self._engine = engine
+        self._templates_for = templates_for
+        self._links = links
+        self._sender = sender
+        self._clock = clock
+        self._owner = owner
+        self._rules = rules
+        self._batch = batch
+        self._journal = journal
+        self._open: dict[NoticeId, ClaimedNotice] = {}
+        self._told: dict[NoticeId, tuple[int, ...]] = {}
+        self._outcomes: list[NoticeOutcome] = []
+        self._done: Counter[OutcomeKind] = Counter()
+        self._is_relay_down = False
+        self._was_idle = False
 
-def _append_acts(
-    connection: Connection, outcomes: Sequence[NoticeOutcome], *, now: datetime
-) -> None:
-    acts: dict[IncidentId, dict[str, list[int]]] = defaultdict(
-        lambda: defaultdict(list)
-    )
-    for outcome in outcomes:
-        acts[outcome.notice.incident][outcome.kind].append(outcome.notice.notice_id)
-    for incident, detail in sorted(acts.items()):
-        audit.append(
-            connection,
-            incident=incident,
-            at=now,
-            actor="engine",
-            action="notices-sent",
-            detail=detail,
-        )
+    @property
+    def may_go_on(self) -> bool:
+        """Whether more may be due now that all that was claimed has ended."""
+        return not (self._is_relay_down or self._was_idle)
 
+    def messages(self) -> Iterator[OutgoingMessage]:
+        """
+        Claim and write, a batch at a time, while the relay takes what was written.
 
-def _send(
-    engine: Engine,
-    claimed: Sequence[ClaimedNotice],
-    outcomes: list[NoticeOutcome],
-    mailer: Mailer,
-    templates_for: Callable[[IncidentId], TemplateSet],
-    *,
-    links: Links,
-    sender: Sender,
-    now: datetime,
-) -> None:
-    """Write and send a batch; outcomes are added as they become known."""
-    with reading(engine) as connection:
-        matters = read_matters(connection, claimed)
-    letters: dict[NoticeId, Letter] = {}
-    for notice in claimed:
-        if is_past_its_use(notice, matters, now=now):
-            outcomes.append(NoticeOutcome(notice=notice, kind=OutcomeKind.SUPERSEDED))
-            continue
+        One transaction records what has ended since the last and claims the next: one
+        sync to disk for both.
+        """
+        self._was_idle = True
+        while not self._is_relay_down:
+            claimed_at = self._clock.now()
+            claimed = self._turn(claimed_at, limit=self._batch)
+            if not claimed:
+                return
+            self._was_idle = False
+            with reading(self._engine) as connection:
+                matters = read_matters(connection, claimed)
+            for notice in claimed:
+                now = self._clock.now()
+                if now - claimed_at > _LEAVES_WITHIN:
+                    # Claimed anew, or somebody could take it over on its way.
+                    self._unsent(notice, OutcomeKind.PUT_OFF)
+                elif is_past_its_use(notice, matters, now=now):
+                    self._unsent(notice, OutcomeKind.SUPERSEDED)
+                elif letter := self._write(notice, matters):
+                    yield letter.message
+
+    def ended(self, ended: SendOutcome) -> None:
+        """Take note of what became of a message."""
+        self._is_relay_down |= ended.kind is SendKind.NOT_SENT
+        notice = self._open.pop(ended.notice_id)
+        told = self._told.pop(ended.notice_id, ())
+        self._outcomes.append(outcome_of(ended, notice, told))
+
+    def record(self) -> None:
+        """Write down what is known."""
+        if self._outcomes:
+            self._turn(self._clock.now(), limit=0)
+
+    def finish(self) -> Sent:
+        """Write down the rest: what the mailer did not ask for any more was not sent."""
+        self._outcomes += [
+            NoticeOutcome(notice=notice, kind=OutcomeKind.NOT_SENT)
+            for notice in self._open.values()
+        ]
+        self._open.clear()
+        self.record()
+        return _sent(self._done)
+
+    def _turn(self, now: datetime, *, limit: int) -> list[ClaimedNotice]:
+        """Record what has ended, keep back what must not leave, claim what may."""
+        outcomes = list(self._outcomes)
+        with writing(self._engine) as connection:
+            if outcomes:
+                put_on_record(
+                    connection, outcomes, owner=self._owner, rules=self._rules, now=now
+                )
+            allowed = keep_back(
+                connection, outcomes, rules=self._rules, now=now, limit=limit
+            )
+            claimed = outbox.claim_notices(
+                connection,
+                owner=self._owner,
+                now=now,
+                lease_within=LEASE_WITHIN,
+                limit=allowed,
+            )
+            if self._journal is not None and claimed:
+                self._journal.claimed([notice.notice_id for notice in claimed])
+        # Committed: count it, and do not write it twice.
+        del self._outcomes[: len(outcomes)]
+        self._open.update((notice.notice_id, notice) for notice in claimed)
+        if outcomes:
+            counts = Counter(outcome.kind for outcome in outcomes)
+            self._done += counts
+            log.info(
+                "Notices sent",
+                **{kind.name.lower(): count for kind, count in sorted(counts.items())},
+            )
+        return claimed
+
+    def _write(self, notice: ClaimedNotice, matters: Matters) -> Letter | None:
         try:
             letter = write_letter(
                 notice,
                 matters,
-                templates=templates_for(notice.incident),
-                links=links,
-                sender=sender,
+                templates=self._templates_for(notice.incident),
+                links=self._links,
+                sender=self._sender,
             )
         except Exception as error:
             # Whatever is wrong with one must not keep the others from their readers.
             log.exception("A notice cannot be written", notice=notice.notice_id)
-            outcomes.append(
-                NoticeOutcome(
-                    notice=notice,
-                    kind=OutcomeKind.NOT_RENDERED,
-                    detail=redact(str(error)),
-                )
-            )
-            continue
+            self._unsent(notice, OutcomeKind.NOT_RENDERED, redact(str(error)))
+            return None
         if letter is None:
-            outcomes.append(NoticeOutcome(notice=notice, kind=OutcomeKind.SUPERSEDED))
-        else:
-            letters[notice.notice_id] = letter
-    by_id = {notice.notice_id: notice for notice in claimed}
-    messages = [letter.message for letter in letters.values()]
-    # One by one: those before an error in the middle are known.
-    outcomes.extend(
-        _outcome(ended, by_id[ended.notice_id], letters[ended.notice_id])
-        for ended in mailer.send(messages)
-    )
+            self._unsent(notice, OutcomeKind.SUPERSEDED)
+            return None
+        if letter.escalations:
+            self._told[notice.notice_id] = letter.escalations
+            if self._journal is not None:
+                self._journal.tells_of(notice.notice_id, letter.escalations)
+        return letter
 
-
-def _outcome(
-    ended: SendOutcome, notice: ClaimedNotice, letter: Letter
-) -> NoticeOutcome:
-    kind = _KINDS[ended.kind]
-    if kind in _UNTIL_GIVEN_UP and notice.attempts + 1 >= _GIVE_UP_AFTER:
-        kind = OutcomeKind.FAILED
-    return NoticeOutcome(
-        notice=notice,
-        kind=kind,
-        smtp_code=ended.smtp_code,
-        detail=ended.detail,
-        escalations=letter.escalations if kind is OutcomeKind.SENT else (),
-    )
-
-
-_KINDS: Mapping[SendKind, OutcomeKind] = {
-    SendKind.SENT: OutcomeKind.SENT,
-    SendKind.RETRY: OutcomeKind.RETRY,
-    SendKind.FAILED: OutcomeKind.FAILED,
-    SendKind.IN_DOUBT: OutcomeKind.IN_DOUBT,
-    SendKind.NOT_SENT: OutcomeKind.NOT_SENT,
-}
+    def _unsent(
+        self, notice: ClaimedNotice, kind: OutcomeKind, detail: str = ""
+    ) -> None:
+        del self._open[notice.notice_id]
+        self._outcomes.append(NoticeOutcome(notice=notice, kind=kind, detail=detail))
 
 
 def _sent(done: Counter[OutcomeKind]) -> Sent:
@@ -257,4 +286,5 @@ def _sent(done: Counter[OutcomeKind]) -> Sent:
         not_sent=done[OutcomeKind.NOT_SENT],
         not_rendered=done[OutcomeKind.NOT_RENDERED],
         superseded=done[OutcomeKind.SUPERSEDED],
+        put_off=done[OutcomeKind.PUT_OFF],
     )

@@ -43,6 +43,9 @@ RECIPIENT = (
 )
 """What is read of a contact to write to them; NOTICE.contact_id comes beside it."""
 
+ENDED_WITHOUT_A_WORD = "whoever was sending it ended without a word"
+"""The detail of an attempt whose process was killed."""
+
 _IN_DOUBT = "in-doubt"
 
 
@@ -147,7 +150,7 @@ def claim_notices(
                     "notice_id": key,
                     "ended_at": now,
                     "outcome": _IN_DOUBT,
-                    "detail": "whoever was sending it ended without a word",
+                    "detail": ENDED_WITHOUT_A_WORD,
                 }
                 for key in doubtful
             ],
@@ -165,6 +168,18 @@ def claim_notices(
         )
     )
     return _claimed(connection, keys)
+
+
+def leased_notices(connection: Connection, *, owner: str) -> list[ClaimedNotice]:
+    """Return what somebody claimed and did not record: theirs is the lease."""
+    keys = connection.execute(
+        select(NOTICE.c.id)
+        .where(
+            NOTICE.c.state == NoticeState.SENDING.value, NOTICE.c.lease_owner == owner
+        )
+        .with_for_update(of=NOTICE)
+    ).scalars()
+    return _claimed(connection, list(keys))
 
 
 def _keys(

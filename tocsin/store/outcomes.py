@@ -21,7 +21,7 @@ from models.terms import (
     UnreachableReason,
 )
 from tocsin.policy.sending import SendingRules, after_doubt
-from tocsin.store.outbox import ClaimedNotice
+from tocsin.store.outbox import ENDED_WITHOUT_A_WORD, ClaimedNotice
 from tocsin.store.outreach import look_now
 
 NOTICE = table(Notice)
@@ -45,6 +45,7 @@ class OutcomeKind(StrEnum):
     NOT_SENT = "not-sent"
     NOT_RENDERED = "not-rendered"  # a template is broken: tried again, somebody looks
     SUPERSEDED = "superseded"  # there is nothing left to say
+    PUT_OFF = "put-off"  # nothing was tried: due again, as if it had not been claimed
 
 
 _COUNTS_AS_ATTEMPT = frozenset(
@@ -55,6 +56,7 @@ _COUNTS_AS_ATTEMPT = frozenset(
         OutcomeKind.IN_DOUBT,
     }
 )
+_IS_NO_ATTEMPT = frozenset({OutcomeKind.SUPERSEDED, OutcomeKind.PUT_OFF})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,9 @@ class NoticeOutcome:
         smtp_code: The relay's last word; None where it gave none.
         detail: In words, without addresses.
         escalations: What a message to the CA's own people told of.
+        wait: Until one that was put off is due.
+        is_relays: Whether a relay had its part in it. A process of ours that dies often
+            must not make an address look as if it had been refused for hours.
 
     """
 
@@ -76,6 +81,13 @@ class NoticeOutcome:
     smtp_code: int | None = None
     detail: str = ""
     escalations: tuple[int, ...] = ()
+    wait: timedelta = timedelta()
+    is_relays: bool = True
+
+    @property
+    def counts_as_attempt(self) -> bool:
+        """Whether it is one of those after which an address is given up."""
+        return self.is_relays and self.kind in _COUNTS_AS_ATTEMPT
 
 
 def record_outcomes(
@@ -114,6 +126,7 @@ def record_outcomes(
         (OutcomeKind.IN_DOUBT, _back_off, 1),
         (OutcomeKind.NOT_SENT, lambda _: _RELAY_IS_DOWN, 0),
         (OutcomeKind.NOT_RENDERED, lambda _: _TEMPLATE_IS_BROKEN, 0),
+        (OutcomeKind.PUT_OFF, lambda outcome: outcome.wait, 0),
     ):
         _plan_again(
             connection,
@@ -142,7 +155,7 @@ def record_outcomes(
             "detail": outcome.detail,
         }
         for outcome in outcomes
-        if outcome.kind is not OutcomeKind.SUPERSEDED
+        if outcome.kind not in _IS_NO_ATTEMPT
     ]
     if attempts:
         connection.execute(insert(ATTEMPT), attempts)
@@ -161,7 +174,7 @@ def note_doubt(
                 "notice_id": key,
                 "ended_at": now,
                 "outcome": OutcomeKind.IN_DOUBT.value,
-                "detail": "whoever was sending it ended without a word",
+                "detail": ENDED_WITHOUT_A_WORD,
             }
             for key in notices
         ],
@@ -258,7 +271,7 @@ def _plan_again(
             {
                 "b_id": outcome.notice.notice_id,
                 "b_due_at": now + delay(outcome),
-                "b_attempts": int(outcome.kind in _COUNTS_AS_ATTEMPT),
+                "b_attempts": int(outcome.counts_as_attempt),
             }
             for outcome in outcomes
         ],
@@ -290,7 +303,7 @@ def _end(
         [
             {
                 "b_id": outcome.notice.notice_id,
-                "b_attempts": int(outcome.kind in _COUNTS_AS_ATTEMPT),
+                "b_attempts": int(outcome.counts_as_attempt),
             }
             for outcome in outcomes
         ],
