@@ -34,7 +34,7 @@ _SIGNED = (
 # Named once more than they occur: a second one breaks the signature.
 _ONCE = ("from", "to", "subject", "date", "message-id", "reply-to", "content-type")
 
-_SPACES = re.compile(rb"[ \t]+")
+_SPACES = re.compile(rb"[ \t]{2,}|\t")  # one space is left alone
 _SPACES_AT_END = re.compile(rb"[ \t]+\r\n")
 _FOLD = 72
 

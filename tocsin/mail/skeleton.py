@@ -4,6 +4,7 @@ import base64
 import csv
 import io
 import re
+import textwrap
 from collections.abc import Iterable
 from datetime import datetime
 from email.header import Header
@@ -16,11 +17,21 @@ from functools import lru_cache
 from tocsin.mail.render import CertificateLine, Rendered
 
 _LINE = 76
+_LONGEST_LINE = 998
+"""RFC 5322 2.1.1, without its end."""
+
+_BOUNDARY = "=_tocsin_"
 _LIST_NAME = "certificates.csv"
 _CALENDAR_NAME = "revocation.ics"
 _MARKS = ("@@TEXT@@", "@@HTML@@", "@@LIST@@", "@@CALENDAR@@")
+_FOLDER = textwrap.TextWrapper(
+    _LINE, subsequent_indent=" ", break_long_words=False, break_on_hyphens=False
+)
 # Needs no quotes and no encoding; whatever else an address may be is left to a parser.
 _PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+")
+_HARMLESS = bytes([*b"\n", *range(0x20, 0x7F)])
+# What some servers change on its way, and what ends a part.
+_UNSAFE_STARTS = (b"\nFrom ", f"\n--{_BOUNDARY}".encode("ascii"))
 # What a cell must not begin with, or a spreadsheet would compute it.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -72,16 +83,20 @@ def assemble(
     ]
     if references:
         headers += [_token("References", references), _token("In-Reply-To", references)]
-    bodies = [rendered.text.encode("utf-8"), rendered.html.encode("utf-8")]
-    bodies += [body for body in (certificates, calendar) if body is not None]
+    text, is_text_plain = _encoded(rendered.text)
+    html, is_html_plain = _encoded(rendered.html)
+    bodies = [text, html]
+    bodies += [_base64(body) for body in (certificates, calendar) if body is not None]
     pieces = _skeleton(
         language=language,
+        is_text_plain=is_text_plain,
+        is_html_plain=is_html_plain,
         has_list=certificates is not None,
         has_calendar=calendar is not None,
     )
     message = [*headers, pieces[0]]
     for body, piece in zip(bodies, pieces[1:], strict=True):
-        message += [_base64(body), piece]
+        message += [body, piece]
     return b"".join(message)
 
 
@@ -109,14 +124,26 @@ def certificate_list(
 
 @lru_cache(maxsize=64)
 def _skeleton(
-    *, language: str, has_list: bool, has_calendar: bool
+    *,
+    language: str,
+    is_text_plain: bool,
+    is_html_plain: bool,
+    has_list: bool,
+    has_calendar: bool,
 ) -> tuple[bytes, ...]:
     """Let the standard library build the frame once; return what lies around bodies."""
     frame = EmailMessage(policy=SMTP)
     # RFC 3834: nobody's vacation notice needs to answer this.
     frame["Auto-Submitted"] = "auto-generated"
-    frame.set_content(_MARKS[0], cte="base64", charset="utf-8")
-    frame.add_alternative(_MARKS[1], subtype="html", cte="base64", charset="utf-8")
+    frame.set_content(
+        _MARKS[0], cte="7bit" if is_text_plain else "base64", charset="utf-8"
+    )
+    frame.add_alternative(
+        _MARKS[1],
+        subtype="html",
+        cte="7bit" if is_html_plain else "base64",
+        charset="utf-8",
+    )
     if has_list:
         frame.add_attachment(
             _MARKS[2].encode("ascii"),
@@ -136,10 +163,10 @@ def _skeleton(
         )
     # Last: each part that is added takes the headers of this name along.
     frame["Content-Language"] = language
-    # No body is without base64, so none can hold these; a repetition has the same.
+    # No body that is left as it is holds these; a repetition has the same.
     multiparts = (part for part in frame.walk() if part.is_multipart())
     for number, part in enumerate(multiparts):
-        part.set_boundary(f"=_tocsin_{number}")
+        part.set_boundary(f"{_BOUNDARY}{number}")
     rest = frame.as_bytes()
     pieces = []
     for mark, is_there in zip(
@@ -147,19 +174,33 @@ def _skeleton(
     ):
         if not is_there:
             continue
+        plain = mark.encode("ascii")
         # set_content ends a text with a line break, add_attachment leaves bytes alone.
-        for body in (
-            mark.encode("ascii") + b"\n",
-            mark.encode("ascii") + b"\r\n",
-            mark.encode("ascii"),
+        for encoded in (
+            plain + b"\r\n",
+            _base64(plain + b"\n"),
+            _base64(plain + b"\r\n"),
+            _base64(plain),
         ):
-            encoded = base64.encodebytes(body).replace(b"\n", b"\r\n")
             if encoded in rest:
                 before, rest = rest.split(encoded, 1)
                 pieces.append(before)
                 break
     pieces.append(rest)
     return tuple(pieces)
+
+
+def _encoded(text: str) -> tuple[bytes, bool]:
+    """Return a text as it is written in a part, and whether it is left as it is."""
+    body = f"\n{text}\n".encode()
+    lines = body.split(b"\n")[1:]
+    if (
+        not body.translate(None, _HARMLESS)
+        and len(max(lines, key=len)) <= _LONGEST_LINE
+        and not any(start in body for start in _UNSAFE_STARTS)
+    ):
+        return b"\r\n".join(lines), True
+    return _base64(text.encode("utf-8")), False
 
 
 def _base64(body: bytes) -> bytes:
@@ -171,11 +212,12 @@ def _base64(body: bytes) -> bytes:
 def _subject(value: str) -> bytes:
     flat = _flat(value)
     # ASCII that looks encoded would be decoded by whoever reads it.
-    is_plain = flat.isascii() and flat.isprintable() and "=?" not in flat
-    if is_plain and len(line := f"Subject: {flat}") <= _LINE:
-        return f"{line}\r\n".encode("ascii")
-    charset = "us-ascii" if is_plain else "utf-8"
-    encoded = Header(flat, charset, maxlinelen=_LINE, header_name="Subject").encode(
+    if flat.isascii() and flat.isprintable() and "=?" not in flat:
+        # Header folds it as well, in three times the time.
+        lines = _FOLDER.wrap(f"Subject: {flat}")
+        if len(max(lines, key=len)) <= _LINE and lines[0] != "Subject:":
+            return "\r\n".join([*lines, ""]).encode("ascii")
+    encoded = Header(flat, "utf-8", maxlinelen=_LINE, header_name="Subject").encode(
         linesep="\r\n"
     )
     return f"Subject: {encoded}\r\n".encode("ascii")
