@@ -46,7 +46,7 @@ from tocsin.reports.dashboards.changes import changes
 from tocsin.reports.dashboards.page import render_page
 from tocsin.reports.dashboards.words import CAUSES, WORST, text
 from tocsin.steps.board import read_board
-from tocsin.store.session import migrate, open_engine, writing
+from tocsin.store.session import open_engine, writing
 
 INCIDENT = IncidentId("test-incident")
 LADDER = shipped_ladder(shipped_rule_pack().rules[-1].within)
@@ -418,7 +418,6 @@ def test_pages_are_the_same_on_postgresql(
     engine: Engine, subscribers: list[SubscriberId], postgresql_url: str
 ) -> None:
     other = open_engine(postgresql_url)
-    migrate(other)
     for each, concerned in ((engine, subscribers), (other, insert_many(other))):
         escalate(each, concerned[:3])
         lose(each, concerned[:2])

@@ -42,7 +42,7 @@ from tocsin.policy.effects import RaiseEscalation
 from tocsin.policy.ladder import shipped_ladder
 from tocsin.steps.outreach import Telling, plan_outreach, put_on_record
 from tocsin.store import audit
-from tocsin.store.session import migrate, open_engine, reading, writing
+from tocsin.store.session import reading, writing
 
 INCIDENT = IncidentId("test-incident")
 ROWS = table(Escalation)
@@ -357,12 +357,11 @@ def test_role_sees_and_takes_only_what_is_for_it(page: Page) -> None:
 
 
 @pytest.fixture
-def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+def database(
+    sqlite_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Engine:
     monkeypatch.setenv("TOCSIN_DATA_DIRECTORY", str(tmp_path))
-    engine = open_engine(f"sqlite:///{tmp_path / 'tocsin.sqlite'}")
-    migrate(engine)
-    yield engine
-    engine.dispose()
+    return sqlite_engine
 
 
 def run(*arguments: str) -> Any:

@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tocsin.errors import Broken, Refused
 from tocsin.names import canonical_key, parse_name
 from tocsin.steps.intake import Imported, import_incident
 from tocsin.store.imports import clear_draft, draft_figures, findings
-from tocsin.store.session import migrate, open_engine, reading, writing
+from tocsin.store.session import open_engine, reading, writing
 
 CERTIFICATE = table(AffectedCertificate)
 SUBSCRIBER = table(Subscriber)
@@ -537,6 +538,7 @@ ENTRIES = st.lists(
 @given(entries=ENTRIES, split=st.integers(0, 25))
 def test_i3_entries_are_accepted_duplicate_or_set_aside(
     tmp_path_factory: pytest.TempPathFactory,
+    sqlite_template: Path,
     entries: Sequence[tuple[str, str, str, str, str]],
     split: int,
 ) -> None:
@@ -546,8 +548,7 @@ def test_i3_entries_are_accepted_duplicate_or_set_aside(
             ",".join(f'"{cell}"' for cell in entry) + "\n" for entry in part
         )
         write(folder, "issuer,serial,subscriber,kind,sha256\n" + lines, file)
-    engine = open_engine(f"sqlite:///{folder / 'database'}")
-    migrate(engine)
+    engine = open_engine(f"sqlite:///{shutil.copy(sqlite_template, folder / 'it')}")
     with writing(engine) as connection:
         insert_incident(connection, id=DRAFT, state="draft")
 

@@ -12,8 +12,10 @@ from tocsin.store.session import alembic_config, open_engine, reading, writing
 AFTER = "0005"
 
 
-def test_rows_are_kept_when_the_tables_of_mail_are_added(database_url: str) -> None:
-    engine = open_engine(database_url)
+def test_rows_are_kept_when_the_tables_of_mail_are_added(
+    empty_database_url: str,
+) -> None:
+    engine = open_engine(empty_database_url)
     try:
         config = alembic_config(engine)
         before = ScriptDirectory.from_config(config).get_revision(AFTER).down_revision

@@ -38,7 +38,7 @@ from tocsin.store import matters, outbox
 from tocsin.store.bounces import find_notices
 from tocsin.store.outbox import ClaimedNotice
 from tocsin.store.outcomes import NoticeOutcome, OutcomeKind, record_outcomes
-from tocsin.store.session import reading, writing
+from tocsin.store.session import open_engine, reading, writing
 
 MINUTE = timedelta(minutes=1)
 
@@ -123,10 +123,7 @@ def test_i4_notice_is_claimed_once_when_two_ask(planned: Planned) -> None:
 def test_i4_rows_that_another_transaction_holds_are_skipped(
     postgresql_url: str, clock: SteppedClock
 ) -> None:
-    from tocsin.store.session import migrate, open_engine  # noqa: PLC0415
-
     engine = open_engine(postgresql_url)
-    migrate(engine)
     planned = plan_notices(engine, clock, *addresses(4))
     with writing(engine) as connection:
         first = outbox.claim_notices(

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from tocsin.policy.ladder import shipped_ladder
 from tocsin.steps.outreach import Telling, plan_outreach
 from tocsin.steps.watchdog import Heartbeat, Watched, watch_once
 from tocsin.store import watch
-from tocsin.store.session import migrate, open_engine, reading, writing
+from tocsin.store.session import reading, writing
 
 INCIDENT = IncidentId("test-incident")
 TELLING = Telling(mail_domain="ca.example")
@@ -206,11 +205,8 @@ def test_every_query_of_the_watchdog_uses_an_index(sqlite_engine: Engine) -> Non
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_engine(f"sqlite:///{tmp_path / 'tocsin.sqlite'}")
-    migrate(engine)
-    yield engine
-    engine.dispose()
+def database(sqlite_engine: Engine) -> Engine:
+    return sqlite_engine
 
 
 def once(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
