@@ -3,7 +3,7 @@
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -176,17 +176,22 @@ def _mail(stack: Stack) -> str:
 def _run_now(stack: Stack) -> str:
     """Ask for a cycle, as somebody does who presses Quick run."""
     cycle = stack.ask("deployments/name/Cycle/cycle")["id"]
-    made: list[str] = []
+    path = f"deployments/{cycle}/create_flow_run"
+    made: str = _insist(lambda: stack.ask(path, name="Now")["id"])
+    return made
 
-    def ask() -> bool:
-        # Prefect's SQLite may be busy for a moment.
+
+def _insist(ask: Callable[[], Any]) -> Any:
+    """Ask again while Prefect's SQLite is busy: it says 503 then."""
+    answers: list[Any] = []
+
+    def asked() -> bool:
         with contextlib.suppress(httpx.HTTPStatusError):
-            path = f"deployments/{cycle}/create_flow_run"
-            made.append(stack.ask(path, name="Now")["id"])
-        return bool(made)
+            answers.append(ask())
+        return bool(answers)
 
-    wait_until(ask, within=60, what="a run that is asked for")
-    return made[0]
+    wait_until(asked, within=60, what="an answer of Prefect's")
+    return answers[0]
 
 
 def _process_of(run: str) -> int:
@@ -213,12 +218,14 @@ def _shorten(stack: Stack, name: str, within: timedelta) -> None:
         for key in ("name", "description", "enabled", "trigger", "actions")
     }
     changed["trigger"]["within"] = within.total_seconds()
-    with httpx.Client(trust_env=False, timeout=30) as client:
-        client.put(
-            f"{stack.prefect}/api/automations/{known['id']}", json=changed
-        ).raise_for_status()
+    _send(stack, "PUT", f"automations/{known['id']}", changed)
 
 
 def _post(stack: Stack, path: str) -> None:
+    _send(stack, "POST", path)
+
+
+def _send(stack: Stack, method: str, path: str, body: Any = None) -> None:
+    url = f"{stack.prefect}/api/{path}"
     with httpx.Client(trust_env=False, timeout=30) as client:
-        client.post(f"{stack.prefect}/api/{path}").raise_for_status()
+        _insist(lambda: client.request(method, url, json=body).raise_for_status())
