@@ -45,7 +45,9 @@ def site(sqlite_engine: Engine, clock: SteppedClock) -> Iterator[Site]:
         certificates = insert_certificates(connection, incident, subscriber, 3)
         insert_revocations(connection, incident, certificates)
     token = LINKS.sign(claims_for(incident, subscriber, contact))
-    with visiting(portal(sqlite_engine, clock)) as http:
+    # The cookie travels by HTTP here.
+    app = portal(sqlite_engine, clock, public_url="http://certificates.ca.example")
+    with visiting(app) as http:
         yield Site(http=http, base=f"/s/{token}", certificate=certificates[0])
 
 

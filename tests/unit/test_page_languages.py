@@ -64,7 +64,7 @@ def test_folder_without_a_catalogue_is_named(tmp_path: Path) -> None:
         ("返回%(name)s的證書", "返回<b>%(name)s</b>", "other marks of HTML"),
         ("nplurals=1", "nplurals=2", "needs 2 forms: %(shown)s certificate"),
         ('msgid_plural "%(shown)s CSRs"', 'msgid_plural "x"', "another one in English"),
-        ('msgid "Continue"', 'msgid "Continue', "cannot be read"),
+        ('msgid "Continue"', 'msgud "Continue"', "cannot be read"),
     ],
 )
 def test_slip_in_a_catalogue_is_found_and_named(

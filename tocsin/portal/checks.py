@@ -4,6 +4,7 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -47,6 +48,7 @@ def page_languages() -> list[str]:
     return list(read_tongues())
 
 
+@cache
 def sentences() -> Sentences:
     """Return every sentence that a subscriber can meet on a page."""
     return dict([*_in_templates(), *_in_code()])
@@ -65,7 +67,7 @@ def _check(folder: Traversable, said: Sentences) -> Iterator[str]:
     known = {_key(message): message for message in catalogue if message.id}
     for text, plural in said.items():
         message = known.get(text)
-        if message is None or not all(_forms(message)):
+        if message is None or not any(_forms(message)):
             yield f"{place}: not translated: {text}"
         elif message.fuzzy:
             yield f"{place}: marked as uncertain (fuzzy): {text}"
@@ -81,7 +83,7 @@ def _check(folder: Traversable, said: Sentences) -> Iterator[str]:
 def _compare(place: str, message: Message, catalogue: Catalog) -> Iterator[str]:
     """Yield what a translation loses or invents: values, and marks of HTML."""
     forms = _forms(message)
-    if message.pluralizable and len(forms) != catalogue.num_plurals:
+    if message.pluralizable and not all(forms):
         yield f"{place}: needs {catalogue.num_plurals} forms: {_key(message)}"
     english = [message.id] if isinstance(message.id, str) else list(message.id)
     places = {one for text in english for one in _PLACE.findall(text)}
