@@ -1,5 +1,7 @@
 """Errors that say who must act; without them every failure would look like ours."""
 
+from tocsin.phrases import Phrase
+
 
 class TocsinError(Exception):
     """The root of what Tocsin raises on purpose."""
@@ -49,13 +51,14 @@ class Refused(TocsinError):  # noqa: N818
     A rule forbids it; trying again changes nothing.
 
     Args:
-        message: What was refused.
+        message: What was refused; a phrase where a subscriber may read it.
         source: The rule, such as "TLS BR 4.9.1.1 (12)" or "I1".
 
     """
 
-    def __init__(self, message: str, *, source: str) -> None:
+    def __init__(self, message: str | Phrase, *, source: str) -> None:
         super().__init__(f"{message} ({source})")
+        self.message = message
         self.source = source
 
 

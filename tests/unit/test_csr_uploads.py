@@ -65,21 +65,23 @@ def test_bomb_is_refused_and_not_unpacked() -> None:
     data = zipped(("zeros", bytes(64 << 20)))
 
     assert len(data) < 100_000
-    assert said(data) == ["Larger than 1 MiB: split it."]
+    assert said(data) == ["It cannot be used: larger than 1 MiB: split it."]
 
 
 def test_many_small_bombs_are_not_unpacked_beyond_a_bound() -> None:
     data = zipped(*((f"{number}", bytes(1 << 20)) for number in range(40)))
 
     assert len(read_upload(data, name="all.zip")) == 17
-    assert said(data)[-1].startswith("It unpacks to more than 16 MiB")
+    assert said(data)[-1].startswith(
+        "It cannot be used: it unpacks to more than 16 MiB"
+    )
 
 
 def test_zip_in_a_zip_is_not_opened() -> None:
     inner = zipped(("a.csr", make_csr("a.example").encode()))
 
     assert said(zipped(("inner.zip", inner))) == [
-        "A zip in a zip. Send its files directly."
+        "It cannot be used: a zip in a zip. Send its files directly."
     ]
 
 
@@ -88,8 +90,8 @@ def test_ten_thousand_files_are_refused_with_the_limit() -> None:
 
     assert said(data) == [
         (
-            "10000 files in one zip; the limit is 1000. Give them as one PEM file, or in "
-            "several zips."
+            "It cannot be used: 10000 files in one zip; the limit is 1000. Give them as "
+            "one PEM file, or in several zips."
         )
     ]
 
@@ -111,7 +113,9 @@ def test_name_that_leads_elsewhere_is_only_a_name(name: str) -> None:
 def test_broken_zip_is_told(cut: int) -> None:
     data = zipped(("a.csr", make_csr("a.example").encode()))[:cut]
 
-    assert said(data) == ["A zip that is broken or cut short: make it again."]
+    assert said(data) == [
+        "It cannot be used: a zip that is broken or cut short: make it again."
+    ]
 
 
 def test_csr_of_a_megabyte_is_refused() -> None:

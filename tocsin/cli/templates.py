@@ -13,6 +13,7 @@ from tocsin.mail.checks import check_templates, untranslated
 from tocsin.mail.language import FALLBACK
 from tocsin.mail.render import TemplateSet, render_notice
 from tocsin.mail.samples import sample_contexts
+from tocsin.portal.checks import check_pages, page_languages, sentences
 from tocsin.settings import Settings
 
 app = typer.Typer(
@@ -37,11 +38,12 @@ def check(*, directory: _Directory = None) -> None:
     Render every notice in every language with sample data, and say what is wrong.
 
     What has to be on the first screen, well-formed HTML that loads nothing, lines that
-    fit, files that are missing or are read by nothing.
+    fit, files that are missing or are read by nothing. The pages behind the links, too:
+    sentences that a language lacks, or whose values or marks differ.
     """
     chosen = _chosen(directory)
     templates = TemplateSet.from_files(chosen)
-    found = list(check_templates(templates))
+    found = [*check_templates(templates), *check_pages()]
     errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     for finding in found[:_SHOWN_FINDINGS]:
         errors.print(finding)
@@ -63,6 +65,10 @@ def check(*, directory: _Directory = None) -> None:
         f"{'language' if len(languages) == 1 else 'languages'} "
         f"({', '.join(languages)}), each rendered for sample readers: "
         f"{rendered} notices, nothing wrong"
+    )
+    print(
+        f"{len(sentences()):,} sentences of subscribers' pages, complete in "
+        f"{', '.join(page_languages())}"
     )
     for tag, kinds in lacking.items():
         print(f"{tag} lacks {', '.join(kinds)}: its readers get that in English")

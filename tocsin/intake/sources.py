@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from tocsin.phrases import Phrase, phrase
 from tocsin.policy.entries import FileNote, SetAside, without_controls
 
 # What reading a stream may raise through no fault of ours.
@@ -77,9 +78,15 @@ def find_sources(
             yield from _in_file(path, below)
 
 
-def whole_file(label: str, finding: str) -> SetAside:
+def whole_file(label: str, finding: str | Phrase) -> SetAside:
     """Set a whole file aside."""
-    return SetAside(file=label, row=0, field=None, finding=finding)
+    return SetAside(
+        file=label,
+        row=0,
+        field=None,
+        finding=str(finding),
+        said=finding if isinstance(finding, Phrase) else None,
+    )
 
 
 def _in_folder(
@@ -146,21 +153,26 @@ def in_zip(
     try:
         archive = zipfile.ZipFile(file)
     except UNREADABLE:
-        finding = "a zip that is broken or cut short: make it again."
+        finding = phrase("a zip that is broken or cut short: make it again.")
         yield whole_file(label, finding)
         return
     with archive:
         members = archive.infolist()
         if any(member.filename == "[Content_Types].xml" for member in members):
             yield whole_file(
-                label, "an Office document: save the sheet as 'CSV UTF-8' instead."
+                label,
+                phrase("an Office document: save the sheet as 'CSV UTF-8' instead."),
             )
             return
         if len(members) > limits.most_members:
             yield whole_file(
                 label,
-                f"{len(members)} files in one zip; the limit is {limits.most_members}. "
-                f"Give them as one PEM file, or in several zips.",
+                phrase(
+                    "%(files)s files in one zip; the limit is %(most)s. Give them as "
+                    "one PEM file, or in several zips.",
+                    files=len(members),
+                    most=limits.most_members,
+                ),
             )
             return
         yield from _members(archive, members, label, limits)
@@ -197,18 +209,23 @@ def _members(
         text = f"{hidden} hidden files in it were passed over."
         yield FileNote(file=label, text=text)
     if not found:
-        yield whole_file(label, "a zip without files in it.")
+        yield whole_file(label, phrase("a zip without files in it."))
 
 
-def _refusal(member: zipfile.ZipInfo, limits: ZipLimits) -> str | None:
+def _refusal(member: zipfile.ZipInfo, limits: ZipLimits) -> Phrase | None:
     """Say why a member is not read; zipfile never gives more than its stated size."""
     if member.flag_bits & 1:
-        return "protected by a password: give it without."
+        return phrase("protected by a password: give it without.")
     if member.file_size > limits.largest_member:
-        return f"larger than {limits.largest_member // _MEBIBYTE} MiB: split it."
+        return phrase(
+            "larger than %(size)s MiB: split it.",
+            size=limits.largest_member // _MEBIBYTE,
+        )
     if (
         member.file_size > _RATIO_MATTERS_FROM
         and member.file_size > _HIGHEST_RATIO * member.compress_size
     ):
-        return "unpacks to far more than it holds, as zip bombs do: give it unpacked."
+        return phrase(
+            "unpacks to far more than it holds, as zip bombs do: give it unpacked."
+        )
     return None

@@ -54,6 +54,8 @@ class LanguageData:
         local: CLDR pattern of an instant in the reader's zone; ``'{zone}'`` for its
             name.
         utc: CLDR pattern of an instant in UTC.
+        utc_time: The same, of its time alone.
+        day: CLDR pattern of a date.
         zone: How zones are named: ``short`` (HKT) or ``long`` (Hong Kong Time).
         words: Single words that the layout needs.
         columns: Headings of the attached list: name, serial number, end.
@@ -66,6 +68,8 @@ class LanguageData:
     locale: str = ""
     local: str = "EEEE d MMMM y, HH:mm '{zone}'"
     utc: str = "EEEE d MMMM, HH:mm 'UTC'"
+    utc_time: str = "HH:mm 'UTC'"
+    day: str = "d MMMM y"
     zone: str = "short"
     words: Mapping[str, str]
     columns: tuple[str, str, str] = ("name", "serial number (hex)", "valid until")
@@ -118,6 +122,21 @@ class Language:
         return self.data.roles.get(role.value) or role.value.replace("-", " ")
 
     @property
+    def name(self) -> str:
+        """What its readers call it."""
+        return self.data.words.get("name") or self.locale.get_display_name() or self.tag
+
+    def day(self, at: datetime, zone: str) -> str:
+        """Write out the date of an instant in a zone."""
+        return format_datetime(
+            at.astimezone(ZoneInfo(zone)), self.data.day, locale=self.locale
+        )
+
+    def utc_time(self, at: datetime) -> str:
+        """Write out the time of an instant in UTC."""
+        return format_datetime(at, self.data.utc_time, tzinfo=UTC, locale=self.locale)
+
+    @property
     def test_mark(self) -> str:
         """What stands before the subject of a test."""
         return self.data.words.get("test") or "[TEST] "
@@ -162,7 +181,10 @@ def read_language(tag: str, text: str | None, *, file: str | None = None) -> Lan
         data = tomllib.loads(text or "")
         language = Language(tag, _data(data, file))
         # A pattern that does not work shows here and not in a notice.
-        language.instant(datetime(2026, 3, 7, 3, tzinfo=UTC), "Asia/Hong_Kong")
+        sample = datetime(2026, 3, 7, 3, tzinfo=UTC)
+        language.instant(sample, "Asia/Hong_Kong")
+        language.day(sample, "Asia/Hong_Kong")
+        language.utc_time(sample)
         language.number(1000)
     except tomllib.TOMLDecodeError as error:
         raise BadInput(f"not TOML: {error}", file=file) from error
@@ -178,8 +200,13 @@ def read_language(tag: str, text: str | None, *, file: str | None = None) -> Lan
 
 
 def negotiate(wanted: str, available: Iterable[str]) -> str:
+    """Return the available language that a reader of ``wanted`` reads, else English."""
+    return readable(wanted, available) or FALLBACK
+
+
+def readable(wanted: str, available: Iterable[str]) -> str | None:
     """
-    Return the available language that a reader of ``wanted`` reads.
+    Return the available language that a reader of ``wanted`` reads; None: there is none.
 
     The same language in the same script: a reader in Hong Kong (``zh-HK``) reads
     ``zh-Hant``, one in Beijing (``zh-CN``) does not. By CLDR's likely subtags
@@ -192,7 +219,7 @@ def negotiate(wanted: str, available: Iterable[str]) -> str:
     reads = _likely(wanted)
     same = [tag for tag in tags if reads and (_likely(tag) or ())[:2] == reads[:2]]
     nearest = [tag for tag in same if _likely(tag) == reads]
-    return next(iter(nearest or same), FALLBACK)
+    return next(iter(nearest or same), None)
 
 
 def _likely(tag: str) -> tuple[str, str, str] | None:

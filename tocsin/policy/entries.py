@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from models.terms import ContactRole, SourceKind
+from tocsin.phrases import Phrase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,7 @@ class SetAside:
         row: As in ``ParsedEntry``; 0 for the file as a whole.
         field: The column, where one is to blame.
         finding: What is wrong and what to do.
+        said: The same, to be said in other languages; None where officers alone read it.
 
     """
 
@@ -67,6 +69,7 @@ class SetAside:
     row: int
     field: str | None
     finding: str
+    said: Phrase | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """The portal as an application: routes, limits, headers, and the server that runs it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import structlog
 import uvicorn
@@ -16,6 +17,7 @@ from tocsin.intake.csr.weak_keys import KeyBlocklist
 from tocsin.links import Links, read_secrets
 from tocsin.log import configure_logging
 from tocsin.portal.api import API, create_api
+from tocsin.portal.asked import asked_by
 from tocsin.portal.desk import DeadLink, Desk, PortalConfig
 from tocsin.portal.downloads import add_download_routes
 from tocsin.portal.escalations import add_escalation_routes
@@ -78,7 +80,9 @@ def create_app(
         settings: For the officers' desk; None: there is none here.
 
     """
-    desk = Desk(engine=engine, links=links, config=config, clock=clock, pages=Pages())
+    is_secure = config.public_url.startswith("https:")
+    pages = Pages(is_secure=is_secure)
+    desk = Desk(engine=engine, links=links, config=config, clock=clock, pages=pages)
     # No documentation pages and no schema: they would tell what there is to try.
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.state.desk = desk
@@ -100,8 +104,9 @@ def create_app(
         LimitedRate,
         per_token=config.requests_per_minute,
         per_address=_CLIENTS_OF_ONE_ADDRESS * config.requests_per_minute,
+        say=pages.say,
     )
-    app.add_middleware(_WithHeaders, is_secure=config.public_url.startswith("https:"))
+    app.add_middleware(_WithHeaders, is_secure=is_secure)
     app.add_middleware(
         _LimitedBody,
         limit=_ENLARGED * config.max_upload_bytes + _FORM_OVERHEAD,
@@ -211,9 +216,11 @@ def _our_fault(request: Request, _error: Exception) -> Response:
 def _plain_page(request: Request, name: str, *, status: int) -> Response:
     """Render a page about nobody."""
     desk: Desk = request.app.state.desk
+    asked = replace(asked_by(request), others=(), can_choose=name == "dead")
     return desk.pages.render(
         name,
         {"config": desk.config, "problems": ()},
+        asked=asked,
         now=desk.clock.now(),
         status=status,
     )

@@ -4,7 +4,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from functools import lru_cache
 from typing import Annotated, Protocol, cast
@@ -24,6 +24,7 @@ from tocsin.errors import Refused
 from tocsin.intake.csr.weak_keys import KeyBlocklist
 from tocsin.links import SUBSCRIBER, LinkClaims, Links
 from tocsin.policy.rules import Rule, parse_rule_pack, shipped_rule_pack
+from tocsin.portal.asked import NOTHING_ASKED, Asked, asked_by
 from tocsin.portal.render import Pages
 from tocsin.steps.escalations import Take
 from tocsin.steps.reply_acts import ReplyAct
@@ -106,6 +107,7 @@ class Desk:
         config: What it says and allows.
         clock: Tells now.
         pages: Renders.
+        asked: In which language the answer to this request is wanted.
 
     """
 
@@ -114,6 +116,7 @@ class Desk:
     config: PortalConfig
     clock: Clock
     pages: Pages
+    asked: Asked = NOTHING_ASKED
 
     def open(
         self, token: str, *, page: int = 1, selection: Selection = Selection.ALL
@@ -242,7 +245,7 @@ def the_desk(request: Request) -> Desk:
 
 
 async def _the_desk(request: Request) -> Desk:
-    return the_desk(request)
+    return replace(the_desk(request), asked=asked_by(request))
 
 
 TheDesk = Annotated[Desk, Depends(_the_desk)]

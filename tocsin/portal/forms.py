@@ -14,6 +14,7 @@ from tocsin.intake.contacts import parse_address
 from tocsin.intake.csr.checks import CsrCheck
 from tocsin.intake.csr.findings import Finding, FindingCode
 from tocsin.intake.csr.uploads import read_upload
+from tocsin.phrases import Phrase, phrase
 from tocsin.portal.desk import Desk, Visit
 from tocsin.steps.csrs import preview_csrs
 from tocsin.steps.reply_acts import (
@@ -34,6 +35,7 @@ _MOST_FIELDS = 2_000
 _MOST_FILES = 500
 _LONGEST_NAME = 200
 _LONGEST_PHONE = 40
+_PASTED = "\x00pasted "  # no file has such a name
 _PHONE_CHARACTERS = frozenset("+-0123456789 ()./x")
 
 
@@ -61,12 +63,12 @@ class Problem:
 
     Args:
         field: The id of the field on the page.
-        message: What to do.
+        message: What to do; a phrase on pages that are read in several languages.
 
     """
 
     field: str
-    message: str
+    message: str | Phrase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +77,13 @@ class CheckedCsr:
     One CSR as the check page shows it.
 
     Args:
-        file: Where it came from.
+        file: Where it came from: its name, or that it was pasted.
         check: What was found.
         certificates: Which it is for.
 
     """
 
-    file: str
+    file: str | Phrase
     check: CsrCheck
     certificates: tuple[CertificateView, ...]
 
@@ -148,7 +150,7 @@ def parse_acknowledge(_desk: Desk, _visit: Visit, form: Submitted) -> Parsed:
         choice = AcknowledgeChoice(given)
     except ValueError:
         return Parsed(
-            problems=(Problem(field="choice", message="Say who will act."),),
+            problems=(Problem(field="choice", message=phrase("Say who will act.")),),
             values=values,
         )
     return Parsed(
@@ -183,11 +185,14 @@ def _parse_certificates(
         keys = frozenset(desk.every(visit, Selection.REVOCABLE_EARLY)) - set(pending)
     values = {"certificate": keys if not takes_all else frozenset(), "all": takes_all}
     if not keys:
-        return _certificate_problem("Tick the certificates that this is about.", values)
+        return _certificate_problem(
+            phrase("Tick the certificates that this is about."), values
+        )
     certificates = desk.certificates(visit, sorted(keys))
     if len(certificates) != len(keys):
         return _certificate_problem(
-            "One of the certificates is not on this page. Tick them again.", values
+            phrase("One of the certificates is not on this page. Tick them again."),
+            values,
         )
     late = [
         certificate.title
@@ -196,7 +201,10 @@ def _parse_certificates(
     ]
     if late:
         return _certificate_problem(
-            f"{late[0]} was revoked or reported meanwhile. Tick the others again.",
+            phrase(
+                "%(name)s was revoked or reported meanwhile. Tick the others again.",
+                name=late[0],
+            ),
             values,
         )
     carried = [("certificate", str(key)) for key in sorted(keys)]
@@ -208,7 +216,7 @@ def _parse_certificates(
     )
 
 
-def _certificate_problem(message: str, values: Mapping[str, object]) -> Parsed:
+def _certificate_problem(message: Phrase, values: Mapping[str, object]) -> Parsed:
     return Parsed(
         problems=(Problem(field="certificate", message=message),), values=values
     )
@@ -232,12 +240,7 @@ def parse_csrs(desk: Desk, visit: Visit, form: Submitted) -> Parsed:
     uploads = [
         *form.files,
         *(
-            (
-                "the text you pasted"
-                if len(pasted) == 1
-                else f"the text you pasted ({number})",
-                text.encode(),
-            )
+            (f"{_PASTED}{number if len(pasted) > 1 else ''}", text.encode())
             for number, text in enumerate(pasted, start=1)
         ),
     ]
@@ -245,12 +248,13 @@ def parse_csrs(desk: Desk, visit: Visit, form: Submitted) -> Parsed:
     values: dict[str, object] = {"csr": "\n".join(pasted), "for": form.one("for")}
     if not uploads:
         problem = Problem(
-            field="csr", message="Choose a file with a CSR, or paste one."
+            field="csr", message=phrase("Choose a file with a CSR, or paste one.")
         )
         return Parsed(problems=(problem,), values=values)
     if chosen and len(desk.certificates(visit, chosen)) != len(chosen):
         problem = Problem(
-            field="for", message="Choose a certificate from the list, or leave it out."
+            field="for",
+            message=phrase("Choose a certificate from the list, or leave it out."),
         )
         return Parsed(problems=(problem,), values=values | {"for": ""})
     read = [one for name, data in uploads for one in read_upload(data, name=name)]
@@ -276,12 +280,14 @@ def parse_csrs(desk: Desk, visit: Visit, form: Submitted) -> Parsed:
     )
     checked = _checked(desk, visit, list(origin.values()), checks)
     useful = [one for one in checked if not one.check.is_refused]
-    unread = [(one.name, finding) for one in read for finding in one.findings]
+    unread = [(_label(one.name), finding) for one in read for finding in one.findings]
     refused = [one for one in checked if one.check.is_refused]
     if chosen and len(useful) > 1:
         problem = Problem(
             field="for",
-            message="Hand in one CSR for a certificate, or let them be matched by name.",
+            message=phrase(
+                "Hand in one CSR for a certificate, or let them be matched by name."
+            ),
         )
         return Parsed(problems=(problem,), values=values)
     if not useful:
@@ -320,7 +326,7 @@ def _checked(
     views = {view.certificate: view for view in desk.certificates(visit, wanted)}
     return [
         CheckedCsr(
-            file=file,
+            file=_label(file),
             check=check,
             certificates=tuple(views[key] for key in check.matched),
         )
@@ -329,7 +335,7 @@ def _checked(
 
 
 def _csr_problems(
-    unread: Sequence[tuple[str, Finding]], refused: Sequence[CheckedCsr]
+    unread: Sequence[tuple[str | Phrase, Finding]], refused: Sequence[CheckedCsr]
 ) -> tuple[Problem, ...]:
     found = [
         *unread,
@@ -345,7 +351,7 @@ def _csr_problems(
             field="for"
             if finding.code in (FindingCode.NAME_UNMATCHED, FindingCode.NAME_AMBIGUOUS)
             else "csr",
-            message=f"{_sentence(name)}: {finding.message}",
+            message=phrase("In %(file)s: %(finding)s", file=name, finding=finding.said),
         )
         for name, finding in found
     )
@@ -354,15 +360,23 @@ def _csr_problems(
 def _key_problem(name: str) -> Problem:
     return Problem(
         field="csr",
-        message=f"{_sentence(name)} has a private key in it. We refused it and did not"
-        " store it. Consider this key compromised.",
+        message=phrase(
+            "There is a private key in %(file)s. We refused it and did not store it."
+            " Consider this key compromised.",
+            file=_label(name),
+        ),
     )
 
 
-def _sentence(name: str) -> str:
-    """Begin a sentence with a file's name."""
-    text = "".join(c if c.isprintable() else "?" for c in name)[:_LONGEST_NAME]
-    return text[:1].upper() + text[1:] if text.startswith("the ") else text
+def _label(name: str) -> str | Phrase:
+    """Say where a CSR came from, within a sentence."""
+    if name == _PASTED:
+        return phrase("the text you pasted")
+    if name.startswith(_PASTED):
+        return phrase(
+            "the text you pasted (%(number)s)", number=name.removeprefix(_PASTED)
+        )
+    return "".join(c if c.isprintable() else "?" for c in name)[:_LONGEST_NAME]
 
 
 def parse_contact(_desk: Desk, visit: Visit, form: Submitted) -> Parsed:
@@ -383,17 +397,21 @@ def read_contact(form: Submitted, known: Iterable[ContactView]) -> Parsed:
     name = " ".join(values["name"].split())
     if not name or not name.isprintable() or len(name) > _LONGEST_NAME:
         problems.append(
-            Problem(field="name", message="Enter the name of the person or role.")
+            Problem(
+                field="name", message=phrase("Enter the name of the person or role.")
+            )
         )
     email = ""
     try:
         email = parse_address(values["email"])
-    except BadInput as error:
+    except BadInput:
         problems.append(
             Problem(
                 field="email",
-                message="Enter an e-mail address like name@example.org"
-                + (f": {error.message}" if values["email"] else "."),
+                message=phrase(
+                    "Enter one e-mail address like name@example.org, without a name or"
+                    " brackets."
+                ),
             )
         )
     if email and any(
@@ -402,22 +420,27 @@ def read_contact(form: Submitted, known: Iterable[ContactView]) -> Parsed:
         if key == instead_of
     ):
         problems.append(
-            Problem(field="email", message="This is the address that leaves the list.")
+            Problem(
+                field="email",
+                message=phrase("This is the address that leaves the list."),
+            )
         )
     phone = values["phone"]
     if len(phone) > _LONGEST_PHONE or not set(phone) <= _PHONE_CHARACTERS:
         problems.append(
             Problem(
                 field="phone",
-                message="Enter a phone number with digits, like +852 5550 0100, or"
-                " leave it out.",
+                message=phrase(
+                    "Enter a phone number with digits, like +852 5550 0100, or leave it"
+                    " out."
+                ),
             )
         )
     if instead_of != "nobody" and instead_of not in contacts:
         problems.append(
             Problem(
                 field="instead_of",
-                message="Say whether somebody leaves the list.",
+                message=phrase("Say whether somebody leaves the list."),
             )
         )
     if problems:

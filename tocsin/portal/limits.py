@@ -2,16 +2,21 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
+from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tocsin.phrases import Phrase, phrase
+from tocsin.portal.asked import Asked, asked_by
+
 _TOKEN = re.compile(r"/s/([^/]+)")
 _TOO_MANY = 429
+_WAIT = phrase("Too many requests. Wait a minute, then go on.")
 _MINUTE = 60
 
 
@@ -24,10 +29,20 @@ class LimitedRate:
         per_token: Of one link, whoever uses it.
         per_address: Of one client, whatever it asks for.
 
+        say: Says a phrase in the language that a request asks for.
+
     """
 
-    def __init__(self, app: ASGIApp, *, per_token: int, per_address: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        per_token: int,
+        per_address: int,
+        say: Callable[[Phrase, Asked], str],
+    ) -> None:
         self._app = app
+        self._say = say
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
         self._token = RateLimitItemPerMinute(per_token)
         self._address = RateLimitItemPerMinute(per_address)
@@ -36,7 +51,7 @@ class LimitedRate:
         """Let it through, or answer 429."""
         if scope["type"] == "http" and not self._is_let_through(scope):
             answer = PlainTextResponse(
-                "Too many requests. Wait a minute, then go on.\n",
+                f"{self._say(_WAIT, asked_by(HTTPConnection(scope)))}\n",
                 status_code=_TOO_MANY,
                 headers={"Retry-After": str(_MINUTE)},
             )

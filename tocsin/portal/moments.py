@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_date, format_datetime, get_timezone_name
+from babel.dates import get_timezone_name
+
+from tocsin.mail.language import Language
+from tocsin.phrases import Phrase, phrase
 
 _MINUTE = timedelta(minutes=1)
 _HOUR = timedelta(hours=1)
@@ -18,8 +21,9 @@ class Moment:
 
     Args:
         iso: For machines: RFC 3339, UTC.
-        local: With weekday, in the reader's zone, without its name.
+        local: With weekday, in the reader's zone, with its name.
         day: Its date in the reader's zone.
+        time: Its time of day there.
         zone: The zone's short name there and then, such as "HKT" or "UTC-03:00".
         zone_name: The zone's full name.
         utc: In UTC, with the date where it is another one than in the reader's zone.
@@ -32,54 +36,63 @@ class Moment:
     iso: str
     local: str
     day: str
+    time: str
     zone: str
     zone_name: str
     utc: str
-    distance: str
+    distance: Phrase
     is_past: bool
     is_utc: bool
 
 
-def moment(at: datetime, *, zone: str, now: datetime, locale: str = "en") -> Moment:
+def moment(at: datetime, *, zone: str, now: datetime, language: Language) -> Moment:
     """Put an instant into words for a reader in ``zone``, an IANA name."""
     local = at.astimezone(ZoneInfo(zone))
     utc = at.astimezone(UTC)
-    same_day = local.date() == utc.date()
+    written = language.instant(at, zone)
     return Moment(
         iso=utc.isoformat(timespec="seconds").replace("+00:00", "Z"),
-        local=format_datetime(local, "EEEE d MMMM y, HH:mm", locale=locale),
-        day=format_date(local, "d MMMM y", locale=locale),
+        local=written.local,
+        day=language.day(at, zone),
+        time=f"{local:%H:%M}",
         zone=_short_name(local),
-        zone_name=get_timezone_name(local, width="long", locale=locale),
-        utc=format_datetime(
-            utc, "HH:mm" if same_day else "EEEE d MMMM, HH:mm", locale=locale
-        )
-        + " UTC",
+        zone_name=get_timezone_name(local, width="long", locale=language.locale),
+        utc=language.utc_time(at) if local.date() == utc.date() else written.utc,
         distance=distance(at - now),
         is_past=at <= now,
         is_utc=local.utcoffset() == timedelta(0),
     )
 
 
-def distance(span: timedelta) -> str:
+def distance(span: timedelta) -> Phrase:
     """Say how far away an instant is, in its two largest units, rounded down."""
-    text = _span(abs(span))
-    if text is None:
-        return "just now" if span <= timedelta(0) else "in less than a minute"
-    return f"{text} ago" if span <= timedelta(0) else f"in {text}"
+    words = in_units(abs(span))
+    if words is None:
+        if span <= timedelta(0):
+            return phrase("just now")
+        return phrase("in less than a minute")
+    if span <= timedelta(0):
+        return phrase("%(span)s ago", span=words)
+    return phrase("in %(span)s", span=words)
 
 
-def _span(span: timedelta) -> str | None:
+def in_units(span: timedelta) -> Phrase | None:
+    """Say how long a span is; None where it is less than a minute."""
     days, rest = divmod(span, _DAY)
     hours, rest = divmod(rest, _HOUR)
     minutes = rest // _MINUTE
-    parts = [
-        f"{number} {unit}{'' if number == 1 else 's'}"
-        for number, unit in ((days, "day"), (hours, "hour"), (minutes, "minute"))
-        if number
-    ]
-    # Minutes help nobody while there are days.
-    return " ".join(parts[:2] if not days else parts[: 2 if hours else 1]) or None
+    parts = []
+    if days:
+        parts.append(phrase("%(number)s day", "%(number)s days", number=days))
+    if hours:
+        parts.append(phrase("%(number)s hour", "%(number)s hours", number=hours))
+    if minutes and not days:  # they help nobody while there are days
+        parts.append(phrase("%(number)s minute", "%(number)s minutes", number=minutes))
+    if not parts:
+        return None
+    if len(parts) == 1:
+        return parts[0]
+    return phrase("%(larger)s %(smaller)s", larger=parts[0], smaller=parts[1])
 
 
 def _short_name(local: datetime) -> str:

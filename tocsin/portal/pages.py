@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from models.terms import ReplyId, ReplyKind
 from tocsin.errors import Broken, Refused
+from tocsin.phrases import phrase
 from tocsin.portal.desk import DeadLink, Desk, TheDesk, Visit
 from tocsin.portal.forms import (
     Parsed,
@@ -51,8 +52,10 @@ _EMPTY: Mapping[str, object] = {
 
 _NOT_MENDED = Problem(
     field="check",
-    message="This page had been open for long, or something changed meanwhile. Look at"
-    " it again, then press the button.",
+    message=phrase(
+        "This page had been open for long, or something changed meanwhile. Look at it"
+        " again, then press the button."
+    ),
 )
 
 
@@ -178,7 +181,9 @@ def _deed_of(act: ActPage) -> Callable[..., Response]:
                 blocklist=desk.config.key_blocklist,
             )
         except Refused as refusal:
-            problem = Problem(field="check", message=f"{refusal}.")
+            problem = Problem(
+                field="check", message=phrase("%(reason)s.", reason=refusal.message)
+            )
             return _form(
                 desk,
                 desk.open(token, selection=act.selection),
@@ -329,7 +334,8 @@ def _render(
     return desk.pages.render(
         name,
         {"problems": (), **desk.context(visit, **context)},
-        language=visit.view.language,
+        asked=desk.asked,
+        own=visit.view.language,
         zone=visit.view.zone,
         now=visit.view.read_at,
         status=status,

@@ -4,53 +4,51 @@ import hashlib
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from importlib import resources
+from urllib.parse import urlencode
 
 from fastapi.responses import HTMLResponse
-from jinja2 import (
-    Environment,
-    PackageLoader,
-    StrictUndefined,
-    Template,
-    TemplateNotFound,
-)
 
-from tocsin.intake.csr.requests import making_command
-from tocsin.portal.moments import Moment, distance, moment
+from tocsin.portal.asked import COOKIE, FIELD, Asked, tongue_for
+from tocsin.portal.environment import page_environment
+from tocsin.portal.moments import Moment, moment
+from tocsin.portal.tongues import SOURCE, read_tongues
 
-_FALLBACK = "en"
-_SHOWN_SERIAL = 8  # hex digits in a group
+_KEPT = 90 * 24 * 3600
+"""How long a browser keeps the language that was chosen, seconds: past any incident."""
 
 
 class Pages:
-    """The portal's templates, one folder for each language."""
+    """
+    The portal's templates, in every language there is.
 
-    def __init__(self) -> None:
-        self._environment = Environment(
-            loader=PackageLoader("templates", "portal"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+    Args:
+        is_secure: Whether people reach them by HTTPS alone.
+
+    """
+
+    def __init__(self, *, is_secure: bool = False) -> None:
+        self.tongues = read_tongues()
         self.stylesheet = (
             resources.files("templates").joinpath("portal/portal.css").read_bytes()
         )
-        self._environment.globals |= {
-            "stylesheet_version": hashlib.sha256(self.stylesheet).hexdigest()[:12],
-            "making_command": making_command,
+        self._is_secure = is_secure
+        version = hashlib.sha256(self.stylesheet).hexdigest()[:12]
+        self._environments = {
+            tag: page_environment(tongue, stylesheet_version=version)
+            for tag, tongue in self.tongues.items()
         }
-        self._environment.filters |= {
-            "count": _count,
-            "serial": _serial,
-            "distance": distance,
-        }
+
+    def say(self, what: object, asked: Asked) -> str:
+        """Say a phrase to somebody whom we know nothing else of."""
+        return self.tongues[tongue_for(asked, self.tongues)].say(what)
 
     def render(
         self,
         name: str,
         context: Mapping[str, object],
         *,
-        language: str = _FALLBACK,
+        asked: Asked | None = None,
+        own: str = "",
         zone: str = "UTC",
         now: datetime,
         status: int = 200,
@@ -61,38 +59,40 @@ class Pages:
         Args:
             name: The template, without folder and suffix.
             context: What it shows.
-            language: The reader's; where a template lacks it, English.
+            asked: In which language its reader wants it; None: it is in English only.
+            own: The reader's language in the directory; empty where nobody is known.
             zone: The reader's, an IANA name.
             now: What distances are measured from.
             status: Of HTTP.
 
         """
-        template, used = self._template(name, language)
+        used = SOURCE if asked is None else tongue_for(asked, self.tongues, own=own)
+        language = self.tongues[used].language
         words: Callable[[datetime], Moment] = lambda at: moment(  # noqa: E731
-            at, zone=zone, now=now, locale=used.replace("-", "_")
+            at, zone=zone, now=now, language=language
         )
-        return HTMLResponse(
-            template.render({**context, "moment": words, "language": used}),
+        choices = [
+            (tag, tongue.language.name, _address(asked, tag))
+            for tag, tongue in self.tongues.items()
+            if asked is not None and asked.can_choose
+        ]
+        template = self._environments[used].get_template(f"{SOURCE}/{name}.html")
+        response = HTMLResponse(
+            template.render({**context, "moment": words, "choices": choices}),
             status_code=status,
         )
-
-    def _template(self, name: str, language: str) -> tuple[Template, str]:
-        for one in dict.fromkeys((language, language.partition("-")[0], _FALLBACK)):
-            try:
-                return self._environment.get_template(f"{one}/{name}.html"), one
-            except TemplateNotFound:
-                continue
-        raise TemplateNotFound(name)
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    """Say "1 certificate", "1,111 certificates"."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+        if asked is not None and asked.chosen in self.tongues:
+            response.set_cookie(
+                COOKIE,
+                asked.chosen,
+                max_age=_KEPT,
+                httponly=True,
+                samesite="lax",
+                secure=self._is_secure,
+            )
+        return response
 
 
-def _serial(text: str) -> str:
-    """Group a serial's hex digits, so that two can be compared by eye."""
-    return " ".join(
-        text[start : start + _SHOWN_SERIAL]
-        for start in range(0, len(text), _SHOWN_SERIAL)
-    )
+def _address(asked: Asked | None, tag: str) -> str:
+    """Return what leads to the same page in another language."""
+    return "?" + urlencode([*(asked.others if asked else ()), (FIELD, tag)])

@@ -73,5 +73,6 @@ def _explanation(desk: TheDesk, incident: str) -> Response:
     return desk.pages.render(
         "incident",
         {"config": desk.config, "problems": (), "incident": found, "rule": rule},
+        asked=desk.asked,
         now=desk.clock.now(),
     )

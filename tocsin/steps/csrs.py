@@ -20,6 +20,7 @@ from tocsin.intake.csr.keys import ABOUT_KEYS
 from tocsin.intake.csr.matching import AffectedNames
 from tocsin.intake.csr.weak_keys import KeyBlocklist
 from tocsin.links import LinkClaims
+from tocsin.phrases import phrase
 from tocsin.steps.reply_acts import SubmitCsrs
 from tocsin.store import audit, replies
 from tocsin.store.csrs import circumstances_by_key
@@ -89,7 +90,7 @@ def file_csrs(
             or checks[0].is_refused
             or checks[0].matched != tuple(sorted(csr.certificates))
         ):
-            raise Refused("one of the CSRs cannot be used", source="CSR checks")
+            raise Refused(phrase("one of the CSRs cannot be used"), source="CSR checks")
         filed += [
             replies.CsrToFile(
                 certificate=certificate,
@@ -172,4 +173,4 @@ def _refuse_others(
 ) -> None:
     own = {certificate.certificate_id for certificate in affected}
     if not own.issuperset(chosen):
-        raise Refused("one of the certificates is not yours", source=_SOURCE)
+        raise Refused(phrase("one of the certificates is not yours"), source=_SOURCE)

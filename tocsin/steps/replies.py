@@ -21,6 +21,7 @@ from tocsin.clock import Clock
 from tocsin.errors import Refused
 from tocsin.intake.csr.weak_keys import KeyBlocklist
 from tocsin.links import LinkClaims
+from tocsin.phrases import phrase
 from tocsin.steps.contacts import change_contact
 from tocsin.steps.csrs import file_csrs
 from tocsin.steps.reply_acts import (
@@ -129,7 +130,8 @@ def take_reply(
             return _taken(known.reply, known.effective_at, is_new=False)
         if standing.state is not IncidentState.RUNNING:
             raise Refused(
-                "this incident takes no replies any more", source="the incident is over"
+                phrase("this incident takes no replies any more"),
+                source="the incident is over",
             )
         filing = _filing(act, connection, claims, now=now, grace_within=grace_within)
         reply = replies.file_reply(
@@ -145,7 +147,7 @@ def take_reply(
             effective_at=filing.effective_at,
         )
         if reply is None:
-            raise Refused("this form belongs to somebody else", source=_SOURCE)
+            raise Refused(phrase("this form belongs to somebody else"), source=_SOURCE)
         detail = _take_effect(
             act,
             connection,
@@ -295,7 +297,7 @@ def _still_open(
         certificates=sorted(wanted),
     )
     if not wanted or len(views) != len(wanted):
-        raise Refused("one of the certificates is not yours", source=_SOURCE)
+        raise Refused(phrase("one of the certificates is not yours"), source=_SOURCE)
     pending = frozenset(
         chain.from_iterable(
             reply.certificates
@@ -311,7 +313,7 @@ def _still_open(
     ]
     if done:
         raise Refused(
-            f"{done[0]} has been reported or revoked meanwhile",
+            phrase("%(name)s has been reported or revoked meanwhile", name=done[0]),
             source="somebody was faster",
         )
     return tuple(sorted(wanted))
@@ -356,7 +358,8 @@ def _take_effect(
                 reply=act.reply,
             ):
                 raise Refused(
-                    "it can no longer be undone", source="it has had its effect"
+                    phrase("it can no longer be undone"),
+                    source="it has had its effect",
                 )
             return {"undone": act.reply}
     # Whoever hands something in has read the notice. Somebody who only names another

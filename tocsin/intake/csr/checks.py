@@ -11,6 +11,7 @@ from tocsin.intake.csr.keys import about_key
 from tocsin.intake.csr.matching import AffectedNames, CertificateIndex, match
 from tocsin.intake.csr.requests import CsrRequest, read_request
 from tocsin.intake.csr.weak_keys import KeyBlocklist
+from tocsin.phrases import phrase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +94,7 @@ def _check(
             spki_sha256="",
             pem="",
             names=(),
-            findings=(not_a_csr("It cannot be read as a CSR. Make it anew."),),
+            findings=(not_a_csr(phrase("It cannot be read as a CSR. Make it anew.")),),
             matched=(),
         )
     matched, about_names = match(read.names, index)

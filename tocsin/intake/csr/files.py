@@ -9,6 +9,7 @@ from io import BytesIO
 
 from tocsin.intake.csr.findings import Finding, FindingCode, not_a_csr
 from tocsin.intake.pem import pem_pieces
+from tocsin.phrases import Phrase, phrase
 
 _LABELS = frozenset({"CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"})
 _MOST_BLOCKS = 1_000  # in one file: reading is bounded, whatever is sent
@@ -92,20 +93,32 @@ def _pieces(text: bytes) -> Iterator[bytes | Finding]:
 
 def _from_pem(text: bytes) -> Iterator[bytes | Finding]:
     if text.count(_BEGIN) > _MOST_BLOCKS:
-        yield not_a_csr(f"It has more than {_MOST_BLOCKS} parts. Send fewer at once.")
+        yield not_a_csr(
+            phrase(
+                "It has more than %(number)s parts. Send fewer at once.",
+                number=_MOST_BLOCKS,
+            )
+        )
         return
     for piece in pem_pieces(BytesIO(_QUOTED.sub(b"", text))):
         if piece.der is None:
             yield not_a_csr(
-                f"What begins in line {piece.row} is damaged: it was cut or altered on"
-                " its way. Copy the whole CSR again, with its first and last line."
+                phrase(
+                    "What begins in line %(row)s is damaged: it was cut or altered on"
+                    " its way. Copy the whole CSR again, with its first and last line.",
+                    row=piece.row,
+                )
             )
         elif _is_key(piece.der):
             yield _private_key()
         elif piece.label not in _LABELS:
             yield not_a_csr(
-                f"What begins in line {piece.row} is a {piece.label.lower()}, not a"
-                " CSR. A CSR begins with -----BEGIN CERTIFICATE REQUEST-----."
+                phrase(
+                    "What begins in line %(row)s is a %(what)s, not a CSR. A CSR begins"
+                    " with -----BEGIN CERTIFICATE REQUEST-----.",
+                    row=piece.row,
+                    what=piece.label.lower(),
+                )
             )
         else:
             yield from _from_der(piece.der)
@@ -115,7 +128,7 @@ def _from_der(der: bytes) -> Iterator[bytes | Finding]:
     if _is_key(der):
         yield _private_key()
     elif len(der) > _LARGEST_CSR:
-        yield not_a_csr("It is far larger than any CSR.")
+        yield not_a_csr(phrase("It is far larger than any CSR."))
     else:
         yield der
 
@@ -133,10 +146,10 @@ def _is_key(der: bytes) -> bool:
     return content.startswith(_KEY_BEGINNINGS) or bool(_PROTECTED.match(content))
 
 
-def _nothing_in(text: bytes) -> str:
+def _nothing_in(text: bytes) -> Phrase:
     if not text.strip():
-        return "It is empty."
-    return (
+        return phrase("It is empty.")
+    return phrase(
         "There is no CSR in it. A CSR is a text that begins with -----BEGIN"
         " CERTIFICATE REQUEST-----."
     )
@@ -146,7 +159,9 @@ def _private_key() -> Finding:
     return Finding(
         code=FindingCode.PRIVATE_KEY,
         refuses=True,
-        message="There is a private key in it. It was refused and not stored. Consider"
-        " this key compromised: make a new one, keep it on your server, and send only"
-        " the CSR.",
+        said=phrase(
+            "There is a private key in it. It was refused and not stored. Consider this"
+            " key compromised: make a new one, keep it on your server, and send only"
+            " the CSR."
+        ),
     )

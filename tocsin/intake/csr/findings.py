@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tocsin.phrases import Phrase
+
 
 class FindingCode(StrEnum):
     """What can be said of a CSR; programs of subscribers rely on the spelling."""
@@ -29,20 +31,25 @@ class Finding:
     Args:
         code: Which.
         refuses: Whether the CSR cannot be used because of it.
-        message: What is wrong and what to do, for the person who sent it.
+        said: What is wrong and what to do, for the person who sent it.
 
     """
 
     code: FindingCode
     refuses: bool
-    message: str
+    said: Phrase
+
+    @property
+    def message(self) -> str:
+        """The same in English."""
+        return str(self.said)
 
 
-def not_a_csr(message: str) -> Finding:
+def not_a_csr(said: Phrase) -> Finding:
     """Say that something else was sent."""
-    return Finding(code=FindingCode.NOT_A_CSR, refuses=True, message=message)
+    return Finding(code=FindingCode.NOT_A_CSR, refuses=True, said=said)
 
 
-def refusal(code: FindingCode, message: str) -> Finding:
+def refusal(code: FindingCode, said: Phrase) -> Finding:
     """Say why a CSR cannot be used."""
-    return Finding(code=code, refuses=True, message=message)
+    return Finding(code=code, refuses=True, said=said)

@@ -8,6 +8,7 @@ from models.terms import Circumstance
 from tocsin.intake.csr.findings import Finding, FindingCode, refusal
 from tocsin.intake.csr.requests import CsrRequest
 from tocsin.intake.csr.weak_keys import KeyBlocklist, weaknesses
+from tocsin.phrases import phrase
 
 ABOUT_KEYS = frozenset(
     {
@@ -43,8 +44,10 @@ def about_key(
         case None:
             yield refusal(
                 FindingCode.KEY_TYPE,
-                "The kind of its key is not known. Use RSA with 2048 bits or more, or"
-                " ECDSA with P-256 or P-384.",
+                phrase(
+                    "The kind of its key is not known. Use RSA with 2048 bits or more,"
+                    " or ECDSA with P-256 or P-384."
+                ),
             )
             return
         case rsa.RSAPublicKey():
@@ -53,20 +56,27 @@ def about_key(
             if key.curve.name not in _CURVES:
                 yield refusal(
                     FindingCode.KEY_TYPE,
-                    f"Certificates cannot use the curve {key.curve.name} (TLS BR"
-                    " 6.1.5). Use P-256, P-384 or P-521.",
+                    phrase(
+                        "Certificates cannot use the curve %(curve)s (TLS BR 6.1.5)."
+                        " Use P-256, P-384 or P-521.",
+                        curve=key.curve.name,
+                    ),
                 )
         case _:
             yield refusal(
                 FindingCode.KEY_TYPE,
-                "Certificates can only have RSA and ECDSA keys (TLS BR 6.1.5). Make a"
-                " new key of one of these kinds.",
+                phrase(
+                    "Certificates can only have RSA and ECDSA keys (TLS BR 6.1.5). Make"
+                    " a new key of one of these kinds."
+                ),
             )
     if not read.is_signed:
         yield refusal(
             FindingCode.SIGNATURE_INVALID,
-            "Its signature does not fit its key: it was altered, or not made with the"
-            " key it names. Make it anew.",
+            phrase(
+                "Its signature does not fit its key: it was altered, or not made with"
+                " the key it names. Make it anew."
+            ),
         )
     if blocklist and isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
         yield from _about_blocked(blocklist.name_of(key))
@@ -78,8 +88,11 @@ def _about_blocked(name: str | None) -> Iterable[Finding]:
     if name is not None:
         yield refusal(
             FindingCode.KEY_COMPROMISED,
-            f"Its key is publicly known to be compromised ({name}; TLS BR 6.1.1.3)."
-            " Make a new key, on a system that is up to date.",
+            phrase(
+                "Its key is publicly known to be compromised (%(list)s; TLS BR 6.1.1.3)."
+                " Make a new key, on a system that is up to date.",
+                list=name,
+            ),
         )
 
 
@@ -87,19 +100,28 @@ def _about_rsa(key: rsa.RSAPublicKey) -> Iterable[Finding]:
     if key.key_size < _SMALLEST_RSA:
         yield refusal(
             FindingCode.KEY_TOO_SMALL,
-            f"Its RSA key has {key.key_size} bits; {_SMALLEST_RSA} is the least (TLS BR"
-            " 6.1.5). Make a new key.",
+            phrase(
+                "Its RSA key has %(bits)s bits; %(least)s is the least (TLS BR 6.1.5)."
+                " Make a new key.",
+                bits=key.key_size,
+                least=_SMALLEST_RSA,
+            ),
         )
     elif key.key_size % 8 or key.key_size > _LARGEST_RSA:
         yield refusal(
             FindingCode.KEY_TYPE,
-            f"Its RSA key has {key.key_size} bits. Use 2048, 3072 or 4096.",
+            phrase(
+                "Its RSA key has %(bits)s bits. Use 2048, 3072 or 4096.",
+                bits=key.key_size,
+            ),
         )
     exponent = key.public_numbers().e
     if exponent < _SMALLEST_EXPONENT or exponent % 2 == 0:
         yield refusal(
             FindingCode.KEY_TYPE,
-            "The exponent of its RSA key is not allowed (TLS BR 6.1.6). Use 65537.",
+            phrase(
+                "The exponent of its RSA key is not allowed (TLS BR 6.1.6). Use 65537."
+            ),
         )
     # Beyond what certificates can have, the checks would take for ever.
     if key.key_size <= _LARGEST_RSA:
@@ -110,8 +132,11 @@ def _about_weakness(key: rsa.RSAPublicKey) -> Iterable[Finding]:
     for weakness in weaknesses(key):
         yield refusal(
             FindingCode.KEY_WEAK,
-            f"Anybody can compute its private key: {weakness} (TLS BR 6.1.1.3). Make a"
-            " new key, on another system or with another program.",
+            phrase(
+                "Anybody can compute its private key: %(weakness)s (TLS BR 6.1.1.3)."
+                " Make a new key, on another system or with another program.",
+                weakness=weakness,
+            ),
         )
 
 
@@ -119,12 +144,16 @@ def _about_reuse(*, is_suspect: bool) -> Finding:
     if is_suspect:
         return refusal(
             FindingCode.KEY_REUSED,
-            "It has the key of an affected certificate, and that key is the reason for"
-            " the revocation. Make a new key.",
+            phrase(
+                "It has the key of an affected certificate, and that key is the reason"
+                " for the revocation. Make a new key."
+            ),
         )
     return Finding(
         code=FindingCode.KEY_REUSED,
         refuses=False,
-        message="It has the same key as an affected certificate. That is allowed here;"
-        " a new key is the better habit.",
+        said=phrase(
+            "It has the same key as an affected certificate. That is allowed here; a new"
+            " key is the better habit."
+        ),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from models.terms import CertificateId
 from tocsin.intake.csr.findings import Finding, FindingCode, refusal
 from tocsin.intake.csr.requests import normal_name
+from tocsin.phrases import Phrase, phrase
 
 _SHOWN_NAMES = 5
 
@@ -86,16 +87,22 @@ def match(
     matched = sorted(index.names) if index.is_chosen else index.nearest(names)
     if not matched:
         asked = (
-            f"It asks for {_listed(names)}, and none of your affected certificates has"
-            " such a name."
+            phrase(
+                "It asks for %(names)s, and none of your affected certificates has such"
+                " a name.",
+                names=_listed(names),
+            )
             if names
-            else "It names no host."
+            else phrase("It names no host.")
         )
         return (), [
             refusal(
                 FindingCode.NAME_UNMATCHED,
-                f"{asked} Choose the certificate it is for, or make it with that"
-                " certificate's names.",
+                phrase(
+                    "%(asked)s Choose the certificate it is for, or make it with that"
+                    " certificate's names.",
+                    asked=asked,
+                ),
             )
         ]
     expected = {index.names[certificate] for certificate in matched}
@@ -103,8 +110,12 @@ def match(
         return (), [
             refusal(
                 FindingCode.NAME_AMBIGUOUS,
-                f"It asks for {_listed(names)}, which fits {len(matched)} of your"
-                " certificates equally well. Choose the certificate it is for.",
+                phrase(
+                    "It asks for %(names)s, which fits %(several)s of your certificates"
+                    " equally well. Choose the certificate it is for.",
+                    names=_listed(names),
+                    several=len(matched),
+                ),
             )
         ]
     known = frozenset().union(*expected)
@@ -114,8 +125,11 @@ def match(
             Finding(
                 code=FindingCode.NAME_MISSING,
                 refuses=False,
-                message=f"It does not ask for {_listed(missing)}, which the affected"
-                " certificate has. Hand it in only if that is no longer needed.",
+                said=phrase(
+                    "It does not ask for %(names)s, which the affected certificate has."
+                    " Hand it in only if that is no longer needed.",
+                    names=_listed(missing),
+                ),
             )
         )
     if known and (extra := names - known):
@@ -123,15 +137,20 @@ def match(
             Finding(
                 code=FindingCode.NAME_EXTRA,
                 refuses=False,
-                message=f"It asks for {_listed(extra)}, which the affected certificate"
-                " does not have. New names must be validated first: that takes time.",
+                said=phrase(
+                    "It asks for %(names)s, which the affected certificate does not"
+                    " have. New names must be validated first: that takes time.",
+                    names=_listed(extra),
+                ),
             )
         )
     return tuple(matched), findings
 
 
-def _listed(names: Iterable[str]) -> str:
+def _listed(names: Iterable[str]) -> str | Phrase:
     ordered = sorted(names)
     shown = ", ".join(ordered[:_SHOWN_NAMES])
     more = len(ordered) - _SHOWN_NAMES
-    return f"{shown} and {more} more" if more > 0 else shown
+    if more <= 0:
+        return shown
+    return phrase("%(names)s and %(more)s more", names=shown, more=more)

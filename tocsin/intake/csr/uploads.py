@@ -12,6 +12,7 @@ from tocsin.intake.sources import (
     ZipLimits,
     in_zip,
 )
+from tocsin.phrases import Phrase, phrase
 from tocsin.policy.entries import FileNote
 
 _MEBIBYTE = 1 << 20
@@ -37,28 +38,34 @@ def _in_zip(data: bytes, name: str) -> Iterator[ReadCsrs]:
         if isinstance(found, FileNote):
             continue
         if not isinstance(found, Source):
-            yield _unread(found.file, found.finding)
+            yield _unread(found.file, found.said or Phrase(text=found.finding))
             continue
         if left <= 0:
             yield _unread(
                 name,
-                f"it unpacks to more than {_MOST_UNPACKED // _MEBIBYTE} MiB, and its "
-                "rest was not read.",
+                phrase(
+                    "it unpacks to more than %(size)s MiB, and its rest was not read.",
+                    size=_MOST_UNPACKED // _MEBIBYTE,
+                ),
             )
             return
         try:
             with found.open() as stream:
                 content = stream.read(_LIMITS.largest_member + 1)
         except UNREADABLE:
-            yield _unread(found.label, "damaged in its zip: make the zip again.")
+            yield _unread(
+                found.label, phrase("damaged in its zip: make the zip again.")
+            )
             continue
         left -= len(content)
         if content.startswith(ZIP_BEGINNINGS):
-            yield _unread(found.label, "a zip in a zip. Send its files directly.")
+            yield _unread(
+                found.label, phrase("a zip in a zip. Send its files directly.")
+            )
         else:
             yield read_csrs(content, name=found.label)
 
 
-def _unread(name: str, why: str) -> ReadCsrs:
-    message = f"{why[:1].upper()}{why[1:]}"
-    return ReadCsrs(name=name, csrs=(), findings=(not_a_csr(message),))
+def _unread(name: str, why: Phrase) -> ReadCsrs:
+    said = phrase("It cannot be used: %(why)s", why=why)
+    return ReadCsrs(name=name, csrs=(), findings=(not_a_csr(said),))

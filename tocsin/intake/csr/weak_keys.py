@@ -11,6 +11,7 @@ import badkeys
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from tocsin.errors import BadInput
+from tocsin.phrases import Phrase, phrase
 
 _METADATA = "badkeysdata.json"
 _ROWS = "blocklist.dat"
@@ -20,13 +21,15 @@ _HASHED = _ROW - 1
 # TLS BR 6.1.1.3 names Debian's keys, ROCA and close primes; the others are as fatal.
 # The check called "blocklist" is not among them: it ends the process where its files
 # are missing, so that the files are read here.
-_WEAKNESSES: Mapping[str, str] = {
-    "fermat": "its two primes lie close together (Fermat's method)",
-    "roca": "it was made by a chip or library with the ROCA flaw",
-    "rsapoly": "its modulus has a pattern that makes it easy to factor",
-    "sharedprimes": "it shares a prime with keys found elsewhere",
-    "smalld": "its private exponent is too small (Wiener's attack)",
-    "smallfactors": "its modulus has a small factor, so it is damaged or forged",
+_WEAKNESSES: Mapping[str, Phrase] = {
+    "fermat": phrase("its two primes lie close together (Fermat's method)"),
+    "roca": phrase("it was made by a chip or library with the ROCA flaw"),
+    "rsapoly": phrase("its modulus has a pattern that makes it easy to factor"),
+    "sharedprimes": phrase("it shares a prime with keys found elsewhere"),
+    "smalld": phrase("its private exponent is too small (Wiener's attack)"),
+    "smallfactors": phrase(
+        "its modulus has a small factor, so it is damaged or forged"
+    ),
 }
 
 
@@ -97,7 +100,7 @@ class KeyBlocklist:
         return None
 
 
-def weaknesses(key: rsa.RSAPublicKey) -> Iterator[str]:
+def weaknesses(key: rsa.RSAPublicKey) -> Iterator[Phrase]:
     """Yield why the private half of an RSA key can be computed, in words."""
     numbers = key.public_numbers()
     found = badkeys.checkrsa(numbers.n, e=numbers.e, checks=list(_WEAKNESSES))
