@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, Index, Text
+from sqlalchemy import CheckConstraint, Index, Text, text
 from sqlmodel import Field, SQLModel
 
 from models.base import instant
@@ -14,16 +14,25 @@ class Revocation(SQLModel, table=True):
 
     ``revocation_time`` only ever moves earlier (I1): a CHECK bounds it by what was
     planned at launch, and a trigger (see the first migration) refuses a later one.
+    ``withdrawn_at`` and ``restrained_until`` are what two officers decided; triggers
+    (see migration 0009) refuse them without both signatures.
     """
 
     __tablename__ = "revocation"
     __table_args__ = (
         CheckConstraint(
-            "state IN ('scheduled', 'submitted', 'revoked', 'published')", name="state"
+            "state IN ('scheduled', 'submitted', 'revoked', 'published', 'withdrawn')",
+            name="state",
         ),
         CheckConstraint("revocation_time <= planned_time", name="never_later"),
         Index("ix_revocation_state_due_at", "state", "due_at"),
         Index("ix_revocation_incident_id_state", "incident_id", "state"),
+        Index(
+            "ix_revocation_restrained_until",
+            "restrained_until",
+            sqlite_where=text("restrained_until IS NOT NULL"),
+            postgresql_where=text("restrained_until IS NOT NULL"),
+        ),
     )
 
     certificate_id: int = Field(primary_key=True, foreign_key="affected_certificate.id")
@@ -46,6 +55,8 @@ class Revocation(SQLModel, table=True):
     published_at: datetime | None = instant(nullable=True)
     published_reason: int | None = None
     proof_id: int | None = Field(default=None, foreign_key="proof.id")
+    withdrawn_at: datetime | None = instant(nullable=True)
+    restrained_until: datetime | None = instant(nullable=True)  # by a court order
 
 
 class Proof(SQLModel, table=True):

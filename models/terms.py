@@ -13,6 +13,7 @@ ReplacementId = NewType("ReplacementId", int)
 MailReplyId = NewType("MailReplyId", int)
 EscalationId = NewType("EscalationId", int)
 AlarmId = NewType("AlarmId", int)
+ScopeChangeId = NewType("ScopeChangeId", int)
 
 
 class Circumstance(StrEnum):
@@ -68,6 +69,31 @@ class RevocationState(StrEnum):
     SUBMITTED = "submitted"  # the intent is on record; the CA may have been called
     REVOKED = "revoked"  # the CA says so; nobody outside can see it yet
     PUBLISHED = "published"  # seen in what the CA publishes
+    WITHDRAWN = "withdrawn"  # was listed wrongly: two officers took it out
+
+
+class ScopeKind(StrEnum):
+    """What two officers can decide about certificates that they name."""
+
+    WITHDRAWAL = "withdrawal"  # listed wrongly: not revoked at all
+    ORDER = "order"  # a court restrains the CA, until an instant (TLS BR 9.16.3)
+
+
+class ScopeState(StrEnum):
+    """Where such a decision stands."""
+
+    PROPOSED = "proposed"  # without effect until two officers have signed
+    AGREED = "agreed"  # both have; it had its effect in the same transaction
+    REFUSED = "refused"  # an officer said no
+    LAPSED = "lapsed"  # revoked, or ended, before both had signed
+
+
+class ScopeOutcome(StrEnum):
+    """What an agreed decision did to one certificate."""
+
+    OPEN = "open"  # not agreed (yet)
+    APPLIED = "applied"
+    TOO_LATE = "too-late"  # revoked, withdrawn or at the CA by then: left as it was
 
 
 class ReplacementState(StrEnum):
@@ -117,6 +143,7 @@ class OfficeMailKind(StrEnum):
 
     SIGN_IN = "sign-in"  # they asked for a link
     APPROVAL = "approval"  # a launch waits for a second officer
+    SCOPE = "scope-change"  # a withdrawal or a court order waits for their signature
 
 
 class OfficeMailState(StrEnum):
@@ -140,6 +167,7 @@ class NoticeKind(StrEnum):
     ESCALATION = "escalation"  # to the CA's own staff: subscribers who need a person
     ACKNOWLEDGEMENT = "acknowledgement"  # your mail has arrived; only the page counts
     NO_EXTENSION = "no-extension"  # you asked for more time: why there is none
+    WITHDRAWAL = "withdrawal"  # certificates were listed wrongly: not revoked
 
     @property
     def answers_mail(self) -> bool:
@@ -176,7 +204,7 @@ class PauseCause(StrEnum):
 
 
 class EscalationCause(StrEnum):
-    """Why a person has to look at a subscriber; the last two: at the incident."""
+    """Why a person has to look at a subscriber; the last three: at the incident."""
 
     CSR_MISSING = "csr-missing"
     NOT_ACKNOWLEDGED = "not-acknowledged"
@@ -187,6 +215,7 @@ class EscalationCause(StrEnum):
     NOT_REPLACED = "not-replaced"  # neither replaced nor given up, for whatever reason
     FORECAST_LATE = "forecast-late"  # not all will be published by the deadline
     STEP_MISSED = "step-missed"  # something due was not done: the engine needs a person
+    ORDER_OVERDUE = "order-overdue"  # a court order keeps some past the deadline
 
 
 class EscalationState(StrEnum):

@@ -116,6 +116,11 @@ def watch_once(
             publication_within=backend.capabilities.publication_delay,
         )
     watch = Watch(at=now, revoked=revoked, outstanding=left)
+    if left.restrained:
+        log.warning(
+            "Court orders keep certificates past their revocation time",
+            restrained=left.restrained,
+        )
     if watch.all_is_well:
         _write_heartbeat(heartbeat, watch)
     else:
@@ -184,6 +189,7 @@ def _write_heartbeat(file: Path, watch: Watch) -> None:
             "due": watch.revoked.claimed,
             "overdue": watch.outstanding.overdue,
             "unpublished": watch.outstanding.unpublished,
+            "restrained": watch.outstanding.restrained,
         }
     )
     # Whole or not at all: whoever watches must never read half a heartbeat.

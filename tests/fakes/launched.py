@@ -91,12 +91,17 @@ class LaunchedIncident:
 
 
 def launch(
-    engine: Engine, directory: Path, clock: SteppedClock, *, count: int = 3
+    engine: Engine,
+    directory: Path,
+    clock: SteppedClock,
+    *,
+    count: int = 3,
+    **changes: Any,
 ) -> LaunchedIncident:
     """Insert an incident with that many certificates and their schedule."""
     issuer_key = create_issuer(directory, name="Test CA R1", now=LAUNCH)
     with writing(engine) as connection:
-        incident = insert_incident(connection)
+        incident = insert_incident(connection, **changes)
         subscriber = insert_subscriber(connection, incident)
         certificates = insert_certificates(
             connection, incident, subscriber, count, issuer_key=issuer_key

@@ -121,6 +121,7 @@ def test_the_heartbeat_says_when_and_what(
         "due": 3,
         "overdue": 0,
         "unpublished": 0,
+        "restrained": 0,
     }
     assert list(heartbeat.parent.glob("guard.json.*")) == []
 

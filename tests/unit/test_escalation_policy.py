@@ -26,7 +26,7 @@ from tocsin.policy.effects import (
 from tocsin.policy.escalations import (
     IN_WORDS,
     due_incident_escalations,
-    due_missed_escalation,
+    due_watch_escalation,
     lasts,
 )
 from tocsin.policy.facts import (
@@ -405,7 +405,13 @@ def test_late_forecast_comes_back_when_somebody_was_on_it_and_it_stays_late() ->
 def test_missed_step_is_one_escalation_until_nothing_is_missed() -> None:
     def decide(*live: EscalationFacts, is_missed: bool) -> list[object]:
         return list(
-            due_missed_escalation(live, ladder=LADDER, is_missed=is_missed, now=LAUNCH)
+            due_watch_escalation(
+                live,
+                EscalationCause.STEP_MISSED,
+                ladder=LADDER,
+                is_there=is_missed,
+                now=LAUNCH,
+            )
         )
 
     (effect,) = decide(is_missed=True)

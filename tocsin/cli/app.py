@@ -19,6 +19,7 @@ from tocsin.cli import (
     officer,
     reply,
     report,
+    scope,
     templates,
 )
 from tocsin.cli.acme_front import acme_front
@@ -49,6 +50,7 @@ app.add_typer(call.app, name="call")
 app.add_typer(ca.app, name="ca")
 app.add_typer(backend.app, name="backend")
 app.add_typer(officer.app, name="officer")
+app.add_typer(scope.app, name="scope")
 app.command("up")(up)
 app.command("doctor")(doctor)
 app.command("guard")(guard)

@@ -11,6 +11,7 @@ from tocsin.mail.render import (
     EVENT,
     PARTS,
     SHARED,
+    AnyContext,
     EscalationContext,
     NoticeContext,
     Rendered,
@@ -126,16 +127,17 @@ def _check_kind(
             yield f"{where}: {words}"
 
 
-def _missing(
-    rendered: Rendered, page: "_Page", context: NoticeContext | EscalationContext
-) -> Iterator[str]:
+def _missing(rendered: Rendered, page: "_Page", context: AnyContext) -> Iterator[str]:
     """Yield what a reader could not do without and does not get, or gets too late."""
     if not rendered.subject:
         yield "the subject is empty"
-    needed = {"the revocation's instant": context.revocation.local}
+    needed: dict[str, str] = {}
+    if isinstance(context, NoticeContext | EscalationContext):
+        needed["the revocation's instant"] = context.revocation.local
     if isinstance(context, NoticeContext):
+        needed["the same instant in UTC"] = context.revocation.utc
+    if not isinstance(context, EscalationContext):
         needed |= {
-            "the same instant in UTC": context.revocation.utc,
             "the first certificate": context.certificates[0].name,
             "the link": context.link,
             "the phone number": context.ca_phone,

@@ -76,7 +76,48 @@ class ApprovalContext:
     ca_name: str
 
 
-def render_office_mail(context: SignInContext | ApprovalContext) -> Rendered:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScopeContext:
+    """
+    What a call for a signature under a withdrawal or a court order may use.
+
+    Args:
+        name: The reader's.
+        kind: "withdrawal" or "order".
+        asked_by: Who has signed; empty: nobody yet.
+        title: The incident's.
+        total: How many certificates it names.
+        reason: Why, in the proposer's words.
+        effects: What it would do, in sentences.
+        link: Where to read it, and to sign or refuse: the reader's own.
+        until: From then on the link is dead.
+        ca_name: Who writes.
+
+    """
+
+    name: str
+    kind: str
+    asked_by: str
+    title: str
+    total: int
+    reason: str
+    effects: tuple[str, ...]
+    link: str
+    until: When
+    ca_name: str
+
+
+OfficeContext = SignInContext | ApprovalContext | ScopeContext
+"""What one mail of the desk or another may use."""
+
+_KINDS = {
+    SignInContext: OfficeMailKind.SIGN_IN,
+    ApprovalContext: OfficeMailKind.APPROVAL,
+    ScopeContext: OfficeMailKind.SCOPE,
+}
+
+
+def render_office_mail(context: OfficeContext) -> Rendered:
     """Write one mail of the desk, in English: its readers are the CA's own people."""
     environment = Environment(
         loader=PackageLoader("templates", "office"),
@@ -85,11 +126,7 @@ def render_office_mail(context: SignInContext | ApprovalContext) -> Rendered:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    kind = (
-        OfficeMailKind.SIGN_IN
-        if isinstance(context, SignInContext)
-        else OfficeMailKind.APPROVAL
-    )
+    kind = _KINDS[type(context)]
     values = {field.name: getattr(context, field.name) for field in fields(context)}
     subject, text, html = (
         environment.get_template(f"{kind}/{part}").render(values)

@@ -95,6 +95,41 @@ class NoticeContext:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WithdrawalContext:
+    """
+    What may be used to say that certificates are not revoked after all.
+
+    Args:
+        incident_title: What the incident is called in public.
+        subscriber: The organisation.
+        contact_name: The person; may be empty.
+        certificates: The first few that were withdrawn; never empty.
+        more: How many there are beyond those; the attachment lists all.
+        total: How many were withdrawn.
+        remaining: Certificates of the subscriber that are still affected.
+        reason: Why they were withdrawn, in the officers' words, without a full stop.
+        link: The subscriber's page.
+        ca_name: Who writes.
+        ca_phone: Whom to call, day and night.
+        ca_site: The CA's own site, to check that this is real.
+
+    """
+
+    incident_title: str
+    subscriber: str
+    contact_name: str
+    certificates: tuple[CertificateLine, ...]
+    more: int
+    total: int
+    remaining: int
+    reason: str
+    link: str
+    ca_name: str
+    ca_phone: str
+    ca_site: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EscalationLine:
     """One subscriber who needs a person: why, since when, and how much is at stake."""
 
@@ -136,6 +171,10 @@ class EscalationContext:
     deadline: Instant
     incident: str
     link: str
+
+
+AnyContext = NoticeContext | WithdrawalContext | EscalationContext
+"""What one kind of notice or another may use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,7 +334,7 @@ def render_notice(
     *,
     kind: NoticeKind,
     language: str,
-    context: NoticeContext | EscalationContext,
+    context: AnyContext,
     is_in_calendar: bool = False,
 ) -> Rendered:
     """

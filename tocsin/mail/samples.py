@@ -5,21 +5,26 @@ from datetime import UTC, datetime, timedelta
 from models.terms import Circumstance, ContactRole, EscalationCause, NoticeKind
 from tocsin.mail.language import Language
 from tocsin.mail.render import (
+    AnyContext,
     CertificateLine,
     EscalationContext,
     EscalationLine,
     NoticeContext,
+    WithdrawalContext,
 )
 
 _AT = datetime(2026, 3, 7, 3, 0, tzinfo=UTC)
 _ZONE = "Asia/Hong_Kong"
 _NAMES = ("appointments", "records", "www", "vpn-gateway-01.hospital-authority", "mail")
 _SHOWN_ESCALATIONS = 50
+# As long as real ones are, with the hyphens that base64url has.
+_LINK = (
+    "https://certificates.ca.example/s/WyIyMDI0MDMxOC1hYmMxMjMiLDEyMyw0NTYs"
+    "InN1YnNj-cmliZXIiLDAsMTcx-abc_MjUyMDYwXQ.q-uAf3-Gk9_eTzYx0bQw-9LmNoPq"
+)
 
 
-def sample_contexts(
-    kind: NoticeKind, language: Language
-) -> dict[str, NoticeContext | EscalationContext]:
+def sample_contexts(kind: NoticeKind, language: Language) -> dict[str, AnyContext]:
     """
     Return contexts to try a kind with: few and many certificates, odd names.
 
@@ -31,6 +36,13 @@ def sample_contexts(
     if kind is NoticeKind.ESCALATION:
         return {
             f"{total} subscribers": _to_staff(total, language) for total in (1, 240)
+        }
+    if kind is NoticeKind.WITHDRAWAL:
+        return {
+            f"{total} certificates, {remaining} remaining": _withdrawn(
+                total, remaining, name
+            )
+            for total, remaining, name in ((1, 0, ""), (98, 1, "陳大文"), (5, 400, "A"))
         }
     return {
         f"{total} certificates{', revoked' * is_revoked}": _to_subscriber(
@@ -54,26 +66,46 @@ def _to_subscriber(
         source="TLS BR 4.9.1.1 (12)",
         subscriber="Harbour Clinics <& Partners>",
         contact_name=name,
-        certificates=tuple(
-            CertificateLine(
-                name=f"{host}.clinics.example",
-                serial=f"{0x4F03A2 + number:032x}",
-                not_after="2026-12-31",
-            )
-            for number, host in enumerate(_NAMES[:total])
-        ),
+        certificates=_certificates(total),
         more=max(0, total - len(_NAMES)),
         total=total,
         without_csr=total,
         is_revoked=is_revoked,
         revocation=language.instant(_AT, _ZONE),
         deadline=language.instant(_AT + timedelta(hours=6), _ZONE),
-        # As long as real ones are, with the hyphens that base64url has.
-        link="https://certificates.ca.example/s/WyIyMDI0MDMxOC1hYmMxMjMiLDEyMyw0NTYs"
-        "InN1YnNj-cmliZXIiLDAsMTcx-abc_MjUyMDYwXQ.q-uAf3-Gk9_eTzYx0bQw-9LmNoPq",
+        link=_LINK,
         ca_name="Example CA",
         ca_phone="+852 5550 0100",
         ca_site="www.ca.example",
+    )
+
+
+def _withdrawn(total: int, remaining: int, name: str) -> WithdrawalContext:
+    return WithdrawalContext(
+        incident_title="CPS URI that is not http",
+        subscriber="Harbour Clinics <& Partners>",
+        contact_name=name,
+        certificates=_certificates(total),
+        more=max(0, total - len(_NAMES)),
+        total=total,
+        remaining=remaining,
+        reason="They were issued under the corrected profile, and the list of affected "
+        "certificates named them by a slip",
+        link=_LINK,
+        ca_name="Example CA",
+        ca_phone="+852 5550 0100",
+        ca_site="www.ca.example",
+    )
+
+
+def _certificates(total: int) -> tuple[CertificateLine, ...]:
+    return tuple(
+        CertificateLine(
+            name=f"{host}.clinics.example",
+            serial=f"{0x4F03A2 + number:032x}",
+            not_after="2026-12-31",
+        )
+        for number, host in enumerate(_NAMES[:total])
     )
 
 

@@ -23,6 +23,8 @@ IN_WORDS: Mapping[EscalationCause, str] = {
     EscalationCause.NOT_REPLACED: "certificates not replaced",
     EscalationCause.FORECAST_LATE: "not everything will be published by the deadline",
     EscalationCause.STEP_MISSED: "something due was not done: look at the engine",
+    EscalationCause.ORDER_OVERDUE: "a court order keeps certificates past the deadline:"
+    " disclose it",
 }
 """What people read: why somebody is needed."""
 
@@ -31,6 +33,7 @@ _NO_STEP = 0
 
 _UNREACHABLE = "Nobody can be reached by mail"
 _MISSED = "Something due was not done"
+_OVERDUE = "Overdue under a court order"
 
 
 def due_escalations(
@@ -93,6 +96,7 @@ _LASTS: Mapping[EscalationCause, Callable[[SubscriberFacts], bool]] = {
     # Of incidents, not of subscribers.
     EscalationCause.FORECAST_LATE: lambda _: False,
     EscalationCause.STEP_MISSED: lambda _: False,
+    EscalationCause.ORDER_OVERDUE: lambda _: False,
 }
 
 
@@ -138,20 +142,30 @@ def due_incident_escalations(
         yield _again(None, known, ladder)
 
 
-def due_missed_escalation(
+def due_watch_escalation(
     live: Collection[EscalationFacts],
+    cause: EscalationCause,
     *,
     ladder: Ladder,
-    is_missed: bool,
+    is_there: bool,
     now: datetime,
 ) -> Iterator[RaiseEscalation | EndEscalation]:
-    """Decide what is said because something due was not done, by itself a cause."""
-    cause = EscalationCause.STEP_MISSED
+    """
+    Decide what is said of what the watchdog finds, by itself a cause.
+
+    Args:
+        live: Escalations of the incident itself that have not ended.
+        cause: Something due was not done, or a court order keeps it past the deadline.
+        ladder: The incident's.
+        is_there: Whether the cause is.
+        now: The present instant, UTC.
+
+    """
     known = _known(live, cause)
     if known is None:
-        if is_missed:
+        if is_there:
             yield _of_ladder(None, ladder, cause)
-    elif not is_missed:
+    elif not is_there:
         yield EndEscalation(subscriber=None, cause=cause)
     elif _is_back(known, None, ladder, now):
         yield _again(None, known, ladder)
@@ -239,10 +253,11 @@ def _of_step(
 def _of_ladder(
     subscriber: SubscriberId | None, ladder: Ladder, cause: EscalationCause
 ) -> RaiseEscalation:
-    """Raise what needs no step: nobody can be reached, or something was missed."""
+    """Raise what needs no step: nobody can be reached, or what the watchdog finds."""
     if cause is EscalationCause.UNREACHABLE:
         return _raised(subscriber, cause, _NO_STEP, _UNREACHABLE, ladder.unreachable)
-    return _raised(subscriber, cause, _NO_STEP, _MISSED, ladder.missed)
+    step = _OVERDUE if cause is EscalationCause.ORDER_OVERDUE else _MISSED
+    return _raised(subscriber, cause, _NO_STEP, step, ladder.missed)
 
 
 def _raised(

@@ -97,6 +97,9 @@ class IncidentFigures:
         revocation: Certificates by revocation state; with ``unscheduled`` all of them.
         replacement: Certificates by replacement state.
         expired: Planned but expired: neither revoked nor valid any more.
+        restrained: Neither revoked nor expired, and kept from the CA by a court order.
+        restrained_overdue: Of those, how many are past their revocation time.
+        restrained_until: When the last of these orders ends, UTC.
         published_before_deadline: Published by the deadline.
         published_late: Published after it.
         published_with_other_reason: Published under another reason than the
@@ -143,6 +146,9 @@ class IncidentFigures:
     csrs: int
     certificates_with_csr: int
     escalations: Mapping[EscalationState, int]
+    restrained: int = 0
+    restrained_overdue: int = 0
+    restrained_until: datetime | None = None
 
     @property
     def published(self) -> int:
@@ -150,9 +156,19 @@ class IncidentFigures:
         return self.revocation[RevocationState.PUBLISHED]
 
     @property
+    def withdrawn(self) -> int:
+        """Certificates that were listed wrongly: two officers took them out."""
+        return self.revocation[RevocationState.WITHDRAWN]
+
+    @property
+    def to_publish(self) -> int:
+        """Certificates whose revocation has to be published: all but those withdrawn."""
+        return self.certificates - self.withdrawn
+
+    @property
     def unpublished(self) -> int:
-        """Certificates whose revocation the world cannot see, for whatever reason."""
-        return self.certificates - self.published
+        """Of those, how many the world cannot see as revoked, for whatever reason."""
+        return self.to_publish - self.published
 
     @property
     def overdue(self) -> int:
@@ -185,6 +201,17 @@ def check_figures(figures: IncidentFigures) -> IncidentFigures:
     published = figures.published_before_deadline + figures.published_late
     scheduled = figures.unscheduled + sum(figures.revocation.values())
     used = figures.accepted + figures.duplicates + figures.set_aside
+    unsent = (
+        figures.revocation[RevocationState.SCHEDULED]
+        + figures.revocation[RevocationState.SUBMITTED]
+    )
+    if figures.restrained_overdue > figures.restrained or (
+        figures.restrained + figures.expired > unsent
+    ):
+        raise Broken(
+            f"incident {figures.summary.incident}: {figures.restrained} are restrained "
+            f"and {figures.expired} expired, of {unsent} that are not revoked"
+        )
     sums = (
         ("certificates by revocation state", figures.certificates, scheduled),
         (
@@ -223,6 +250,8 @@ class CertificateRow:
         revocation_time: The planned instant.
         revoked_at: The CA's own revocation time, else when it answered.
         reason: As published, else as planned.
+        restrained_until: When the last court order over it ends; None: there was none.
+        note: What two officers decided about it, for the report; empty: nothing.
 
     """
 
@@ -239,3 +268,5 @@ class CertificateRow:
     revocation_time: datetime | None
     revoked_at: datetime | None
     reason: Reason
+    restrained_until: datetime | None = None
+    note: str = ""

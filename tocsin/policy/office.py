@@ -1,6 +1,8 @@
 """Who may do what at the officers' desk, and how often a link may be asked for."""
 
 import hashlib
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -68,6 +70,39 @@ class Officers:
     def others_who_launch(self, than: Officer) -> Sequence[Officer]:
         """Return whoever else could launch."""
         return [one for one in self.people if one.may_launch and one.key != than.key]
+
+    def other_persons(self, than: Officer) -> Sequence[Officer]:
+        """Return the officers who are certainly somebody else."""
+        return [
+            one for one in self.others_who_launch(than) if not is_same_person(one, than)
+        ]
+
+
+def is_same_person(one: Officer, other: Officer) -> bool:
+    """
+    Whether two rows of the list may be one person: then they cannot be two officers.
+
+    The same name, in whatever order and spelling of its words, or the same mailbox,
+    under a tag of it ("wong+desk@" is wong's). Who shares a name with a colleague is
+    told apart by a further word in the list.
+    """
+    return _name_words(one.name) == _name_words(other.name) or _mailbox(
+        one.email
+    ) == _mailbox(other.email)
+
+
+def _name_words(name: str) -> tuple[str, ...]:
+    plain = "".join(
+        letter
+        for letter in unicodedata.normalize("NFKD", name.casefold())
+        if not unicodedata.combining(letter)
+    )
+    return tuple(sorted(re.findall(r"\w+", plain)))
+
+
+def _mailbox(email: str) -> str:
+    local, _, domain = email.strip().casefold().rpartition("@")
+    return f"{local.partition('+')[0]}@{domain}"
 
 
 def address_key(email: str) -> str:

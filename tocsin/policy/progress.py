@@ -91,12 +91,14 @@ def forecast(
     deadline: datetime,
     last_published_at: datetime | None = None,
     stuck: int = 0,
+    restrained: int = 0,
+    restrained_until: datetime | None = None,
 ) -> Forecast:
     """
     Say whether all will be published by the deadline.
 
     Args:
-        total: Affected certificates.
+        total: Affected certificates, without those that were withdrawn.
         published: Of those, how many are published.
         scheduled_start: When revocation starts, UTC; early ones do not count.
         rate_per_second: Revocations the CA takes per second.
@@ -105,6 +107,8 @@ def forecast(
         deadline: By when everything is published, UTC.
         last_published_at: When the latest publication was seen; None: none yet.
         stuck: Not revoked, and trying again will not help: the CA refuses.
+        restrained: Kept from the CA by court orders.
+        restrained_until: When the last of these ends, UTC.
 
     Raises:
         Broken: The rate is not positive, or more is published than there is.
@@ -118,6 +122,11 @@ def forecast(
     seconds = math.ceil(remaining / rate_per_second)
     begins = max(now, scheduled_start)
     done_at = begins + timedelta(seconds=seconds) + publication_delay
+    if restrained and restrained_until is not None:
+        # Revoked the minute the order ends, and published after that.
+        freed = math.ceil(restrained / rate_per_second)
+        after = restrained_until + timedelta(seconds=freed) + publication_delay
+        done_at = max(done_at, after)
     slack = deadline - done_at
     return Forecast(
         done_at=done_at,
@@ -129,6 +138,7 @@ def forecast(
             stuck=stuck,
             slack=slack,
             since=now - deadline,
+            order=_order(restrained, total, restrained_until),
         ),
     )
 
@@ -138,10 +148,12 @@ def incident_forecast(figures: IncidentFigures) -> Forecast | None:
     summary = figures.summary
     if summary.revocation_starts_at is None or not figures.certificates:
         return None
+    if not figures.to_publish:
+        return _nothing_left(figures)
     if figures.unpublished and not summary.rate_per_second:
         return None
     return forecast(
-        total=figures.certificates,
+        total=figures.to_publish,
         published=figures.published,
         scheduled_start=summary.revocation_starts_at,
         rate_per_second=summary.rate_per_second or 1.0,
@@ -154,6 +166,19 @@ def incident_forecast(figures: IncidentFigures) -> Forecast | None:
             for answer, count in figures.problems.items()
             if answer in _NEEDS_A_PERSON
         ),
+        restrained=figures.restrained,
+        restrained_until=figures.restrained_until,
+    )
+
+
+def _nothing_left(figures: IncidentFigures) -> Forecast:
+    slack = figures.summary.deadline - figures.as_of
+    return Forecast(
+        done_at=figures.as_of,
+        slack=slack,
+        at_risk=False,
+        sentence=f"Nothing is to be revoked: all {figures.certificates:,} certificates "
+        "were withdrawn.",
     )
 
 
@@ -169,7 +194,13 @@ def _done(total: int, done_at: datetime, deadline: datetime) -> Forecast:
 
 
 def _outlook(
-    *, total: int, remaining: int, stuck: int, slack: timedelta, since: timedelta
+    *,
+    total: int,
+    remaining: int,
+    stuck: int,
+    slack: timedelta,
+    since: timedelta,
+    order: str,
 ) -> str:
     if since > timedelta(0):
         sentence = (
@@ -186,11 +217,21 @@ def _outlook(
     else:
         return (
             f"On schedule: {_all(total, future=True)} be published "
-            f"{spell_duration(slack)} before the deadline."
+            f"{spell_duration(slack)} before the deadline.{order}"
         )
     if stuck:
         sentence += f" The CA does not revoke {stuck:,} of {total:,}: see why."
-    return sentence
+    return sentence + order
+
+
+def _order(restrained: int, total: int, until: datetime | None) -> str:
+    """Say what court orders keep from the CA; empty where there is nothing."""
+    if not restrained or until is None:
+        return ""
+    return (
+        f" A court order keeps {restrained:,} of {total:,} from being revoked before "
+        f"{until:%Y-%m-%d %H:%M} UTC."
+    )
 
 
 def _all(total: int, *, future: bool = False) -> str:

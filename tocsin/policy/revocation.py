@@ -19,12 +19,20 @@ _SHORTEST_PROOF_WAIT = timedelta(seconds=10)
 _LONGEST_PROOF_WAIT = timedelta(minutes=5)
 
 MAY_FOLLOW: Mapping[RevocationState, frozenset[RevocationState]] = {
-    RevocationState.SCHEDULED: frozenset({RevocationState.SUBMITTED}),
+    RevocationState.SCHEDULED: frozenset(
+        {RevocationState.SUBMITTED, RevocationState.WITHDRAWN}
+    ),
     RevocationState.SUBMITTED: frozenset(
-        {RevocationState.SUBMITTED, RevocationState.REVOKED}
+        {
+            RevocationState.SUBMITTED,
+            RevocationState.REVOKED,
+            RevocationState.WITHDRAWN,  # only while no process is at work on it
+        }
     ),
     RevocationState.REVOKED: frozenset({RevocationState.PUBLISHED}),
     RevocationState.PUBLISHED: frozenset(),
+    # A late answer of the CA is true, whatever was decided.
+    RevocationState.WITHDRAWN: frozenset({RevocationState.REVOKED}),
 }
 
 
@@ -199,6 +207,16 @@ def plan_revocation(
 def earliest(current: datetime, proposed: datetime) -> datetime:
     """Return the revocation time that holds when another is proposed (I1)."""
     return min(current, proposed)
+
+
+def due_at(revocation_time: datetime, restrained_until: datetime | None) -> datetime:
+    """
+    Return when the CA is asked: at the revocation time, or the minute an order ends.
+
+    The revocation time itself does not move: a certificate that a court order keeps
+    beyond it is overdue (TLS BR 9.16.3).
+    """
+    return max(revocation_time, restrained_until or revocation_time)
 
 
 def next_attempt(

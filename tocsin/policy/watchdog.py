@@ -20,6 +20,8 @@ class WatchFacts:
         unapplied: Replies whose grace period is over and that have had no effect.
         overdue: Certificates past their revocation time that the CA has not revoked.
         unpublished: Revoked ones that ought to be visible and were not seen.
+        restrained: Past their revocation time, and kept from the CA by a court order:
+            nobody's failure, and overdue all the same.
 
     """
 
@@ -28,6 +30,11 @@ class WatchFacts:
     unapplied: int
     overdue: int
     unpublished: int
+    restrained: int = 0
+
+    def is_order_overdue(self, deadline: datetime, now: datetime) -> bool:
+        """Whether court orders keep certificates beyond the deadline."""
+        return self.restrained > 0 and now > deadline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

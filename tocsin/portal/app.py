@@ -24,7 +24,7 @@ from tocsin.portal.escalations import add_escalation_routes
 from tocsin.portal.limits import LimitedRate
 from tocsin.portal.office.background import Background, Imports
 from tocsin.portal.office.context import Office
-from tocsin.portal.office.routes import UPLOADS, add_office, too_large
+from tocsin.portal.office.routes import add_office, too_large, upload_limits
 from tocsin.portal.pages import add_subscriber_routes
 from tocsin.portal.render import Pages
 from tocsin.portal.renewal import add_renewal_routes
@@ -98,7 +98,10 @@ def create_app(
     limits = {}
     if settings is not None:
         add_office(app, _office(desk, settings))
-        limits[UPLOADS] = settings.officer_upload_bytes + _FORM_OVERHEAD
+        limits = {
+            path: most + _FORM_OVERHEAD
+            for path, most in upload_limits(settings.officer_upload_bytes).items()
+        }
     app.mount(API, create_api(desk))
     app.add_middleware(
         LimitedRate,

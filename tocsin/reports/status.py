@@ -10,6 +10,8 @@ from models.terms import NoticeState, ReplacementState, RevocationState
 from tocsin.errors import Broken
 from tocsin.policy.figures import IncidentFigures
 from tocsin.policy.progress import incident_forecast, shares
+from tocsin.policy.scope import ScopeChange
+from tocsin.reports.scope import disclosed
 
 _REPLACEMENT = {
     ReplacementState.AWAITING_CSR: "Without a CSR",
@@ -78,6 +80,8 @@ class StatusContext:
         certificates_with_csr: Certificates they are for.
         live_escalations: Escalations that need a person.
         seal: Head of the record of acts; empty when not given.
+        decisions: What two officers decided about named certificates, in sentences.
+        restrained_overdue: Kept by court orders beyond their revocation time.
 
     """
 
@@ -116,6 +120,8 @@ class StatusContext:
     certificates_with_csr: str
     live_escalations: str
     seal: str
+    decisions: tuple[str, ...]
+    restrained_overdue: str
 
 
 def headline(figures: IncidentFigures) -> str:
@@ -126,13 +132,19 @@ def headline(figures: IncidentFigures) -> str:
     return outlook.sentence
 
 
-def render_status(figures: IncidentFigures, *, seal: str = "") -> str:
+def render_status(
+    figures: IncidentFigures,
+    *,
+    seal: str = "",
+    changes: Sequence[ScopeChange] = (),
+) -> str:
     """
     Write the status update, Markdown.
 
     Args:
         figures: What was counted.
         seal: Head of the record of acts, to quote.
+        changes: Withdrawals and court orders; those that were agreed are disclosed.
 
     Raises:
         Broken: The table does not sum to the certificates (I3).
@@ -147,7 +159,7 @@ def render_status(figures: IncidentFigures, *, seal: str = "") -> str:
         keep_trailing_newline=True,
     )
     template = environment.get_template("status.md")
-    return template.render(asdict(_context(figures, seal=seal)))
+    return template.render(asdict(_context(figures, seal=seal, changes=changes)))
 
 
 def certificate_lines(figures: IncidentFigures) -> tuple[Line, ...]:
@@ -160,24 +172,33 @@ def certificate_lines(figures: IncidentFigures) -> tuple[Line, ...]:
     """
     by_state = figures.revocation
     unsent = by_state[RevocationState.SCHEDULED] + by_state[RevocationState.SUBMITTED]
-    parts = (
+    parts = [
         ("Revoked and published", figures.published),
         (
             "Revoked by the CA, publication not seen yet",
             by_state[RevocationState.REVOKED],
         ),
-        ("Not yet revoked", unsent - figures.expired),
+        ("Not yet revoked", unsent - figures.expired - figures.restrained),
         ("Planned, but expired before revocation", figures.expired),
-        ("Without a revocation time: not launched", figures.unscheduled),
-    )
+    ]
+    # What is rare has its line only where there is some.
+    parts += [
+        (name, count)
+        for name, count in (
+            ("Not yet revoked: a court order restrains the CA", figures.restrained),
+            ("Withdrawn: listed wrongly, not revoked", figures.withdrawn),
+            ("Without a revocation time: not launched", figures.unscheduled),
+        )
+        if count
+    ]
     if sum(count for _, count in parts) != figures.certificates:
         raise Broken(f"{parts} do not sum to {figures.certificates}")
-    lines = _lines(parts)
-    # A draft's line only where there is a draft.
-    return lines if figures.unscheduled else lines[:-1]
+    return _lines(parts)
 
 
-def _context(figures: IncidentFigures, *, seal: str) -> StatusContext:
+def _context(
+    figures: IncidentFigures, *, seal: str, changes: Sequence[ScopeChange]
+) -> StatusContext:
     summary = figures.summary
     outlook = incident_forecast(figures)
     return StatusContext(
@@ -221,6 +242,8 @@ def _context(figures: IncidentFigures, *, seal: str) -> StatusContext:
         certificates_with_csr=_number(figures.certificates_with_csr),
         live_escalations=_number(figures.live_escalations),
         seal=seal,
+        decisions=tuple(disclosed(changes, now=figures.as_of)),
+        restrained_overdue=_number(figures.restrained_overdue),
     )
 
 

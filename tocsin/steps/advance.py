@@ -25,6 +25,7 @@ from tocsin.steps.incoming import MailFiling, file_incoming
 from tocsin.steps.outreach import Telling, plan_forecast, plan_outreach
 from tocsin.steps.replies import apply_due_replies
 from tocsin.steps.revoke import revoke_due
+from tocsin.steps.scope import lapse_overtaken
 from tocsin.steps.send import Sender, send_due
 from tocsin.steps.watchdog import NO_HEARTBEAT, Heartbeat, watch_once
 from tocsin.store import (
@@ -68,6 +69,7 @@ _IN_WORDS = {
     "alarms_sent": ("alarm sent", "alarms sent"),
     "alarms_failed": ("alarm refused", "alarms refused"),
     "steps_missed": ("thing due was not done", "things due were not done"),
+    "proposals_lapsed": ("proposal lapsed", "proposals lapsed"),
     "incidents_closed": ("incident closed", "incidents closed"),
 }
 """What is counted, for one and for many."""
@@ -196,6 +198,7 @@ def advance(c: Collaborators) -> Advanced:
             if done.counts == before:
                 break
         _part(done, "alarms", lambda: _alarm(c, done))
+        _part(done, "proposals", lambda: _lapse(c, done))
         _part(done, "closing", lambda: _close(c, done))
         _part(done, "watchdog", lambda: _watch(c, done))
     finally:
@@ -321,6 +324,10 @@ def _send(c: Collaborators, done: Advanced) -> None:
         if pause is not None and pause.alarmed_at is not None
         else ""
     )
+
+
+def _lapse(c: Collaborators, done: Advanced) -> None:
+    done.add(proposals_lapsed=lapse_overtaken(c.engine, c.clock))
 
 
 def _close(c: Collaborators, done: Advanced) -> None:

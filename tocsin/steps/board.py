@@ -10,6 +10,7 @@ from tocsin.reports.dashboards.words import WORST
 from tocsin.store.figures import incident_figures
 from tocsin.store.mail import mail_replies
 from tocsin.store.pauses import live_pause
+from tocsin.store.scope import list_changes
 from tocsin.store.session import reading
 from tocsin.store.timetable import timetable
 from tocsin.store.worklists import (
@@ -42,4 +43,5 @@ def read_board(
             replies=mail_replies(connection, incident=incident, limit=WORST),
             desk=f"{portal}/desk/i/{incident}",
             pause=live_pause(connection),
+            changes=list_changes(connection, incident=incident),
         )

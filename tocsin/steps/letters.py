@@ -1,34 +1,29 @@
 """Writes what a notice says, from what stands in the database when it is sent."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 
 from sqlalchemy import Connection
 
 from models.terms import (
     Circumstance,
-    ContactRole,
-    IncidentId,
     NoticeKind,
-    SubscriberId,
+    ScopeChangeId,
 )
 from tocsin.links import (
     ESCALATION,
     NO_SUBSCRIBER,
-    SUBSCRIBER,
     LinkClaims,
     Links,
 )
 from tocsin.mail.calendar import Appointment, calendar_file
 from tocsin.mail.language import Language
 from tocsin.mail.render import (
-    CertificateLine,
     EscalationContext,
     EscalationLine,
     NoticeContext,
-    Rendered,
     TemplateSet,
     render_notice,
 )
@@ -36,67 +31,30 @@ from tocsin.mail.skeleton import assemble, certificate_list
 from tocsin.mail.smtp import OutgoingMessage
 from tocsin.policy.rules import Rule, parse_rule_pack
 from tocsin.policy.sending import is_past_use
+from tocsin.steps.correspondence import (
+    LINK_VALID_WITHIN,
+    Matters,
+    Sender,
+    Written,
+    listed,
+    subscriber_claims,
+)
+from tocsin.steps.withdrawn_letters import write_withdrawal
 from tocsin.store.incidents import IncidentRecord, read_incident
 from tocsin.store.matters import (
     ESCALATIONS_SHOWN,
     CertificateSample,
-    ListedCertificate,
     LiveEscalation,
     certificate_samples,
     escalations_for,
+    withdrawn_samples,
 )
 from tocsin.store.outbox import ClaimedNotice
 
-LINK_VALID_WITHIN = timedelta(days=90)
-"""After the deadline: people look back at what they did."""
+__all__ = ["Letter", "Matters", "Sender", "read_matters", "write_letter"]
 
 _IN_CALENDAR = frozenset((NoticeKind.INITIAL, NoticeKind.REMINDER, NoticeKind.FINAL))
 """Kinds that bring the instant along for a calendar; an answer to a mail does not."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sender:
-    """
-    Who the mail comes from.
-
-    Args:
-        address: The sender's address.
-        name: The sender's name.
-        bounce_domain: Domain of return paths.
-        portal_url: Where subscribers answer, without a trailing slash.
-        ca_name: How the CA calls itself.
-        ca_phone: Whom to call, day and night.
-        ca_site: The CA's own site.
-        reply_to: Where people's answers go; None: to the sender.
-
-    """
-
-    address: str
-    name: str
-    bounce_domain: str
-    portal_url: str
-    ca_name: str
-    ca_phone: str
-    ca_site: str
-    reply_to: str | None = None
-
-    @property
-    def mail_domain(self) -> str:
-        """The domain of Message-IDs."""
-        return self.address.rpartition("@")[2]
-
-    def return_path(self, verp_token: str) -> str:
-        """Return the envelope sender that tells the notice when it comes back."""
-        return f"bounce+{verp_token}@{self.bounce_domain}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Matters:
-    """What a batch of notices is about, read together and once."""
-
-    incidents: Mapping[IncidentId, IncidentRecord]
-    samples: Mapping[SubscriberId, CertificateSample]
-    escalations: Mapping[tuple[IncidentId, ContactRole], Sequence[LiveEscalation]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +89,15 @@ def read_matters(connection: Connection, claimed: Sequence[ClaimedNotice]) -> Ma
             (incident, role): escalations_for(connection, incident=incident, role=role)
             for incident, role in staff
         },
+        withdrawn=withdrawn_samples(
+            connection,
+            wanted={
+                (ScopeChangeId(notice.sequence), notice.to.subscriber)
+                for notice in claimed
+                if notice.kind is NoticeKind.WITHDRAWAL
+                and notice.to.subscriber is not None
+            },
+        ),
     )
 
 
@@ -176,6 +143,10 @@ def write_letter(
         written = _to_staff(
             notice, matters, templates, language, links=links, sender=sender
         )
+    elif notice.kind is NoticeKind.WITHDRAWAL:
+        written = write_withdrawal(
+            notice, matters, templates, language, links=links, sender=sender
+        )
     else:
         written = _to_subscriber(
             notice, matters, templates, language, links=links, sender=sender
@@ -210,16 +181,6 @@ def write_letter(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Written:
-    """What a letter says, and what goes along with it."""
-
-    rendered: Rendered
-    certificates: bytes | None = None
-    calendar: bytes | None = None
-    escalations: tuple[int, ...] = ()
-
-
 def _to_subscriber(
     notice: ClaimedNotice,
     matters: Matters,
@@ -228,14 +189,14 @@ def _to_subscriber(
     *,
     links: Links,
     sender: Sender,
-) -> _Written | None:
+) -> Written | None:
     record, subscriber = matters.incidents[notice.incident], notice.to.subscriber
     sample = None if subscriber is None else matters.samples.get(subscriber)
     if subscriber is None or sample is None:
         return None
     if sample.is_revoked and not _is_never_late(notice.kind):
         return None  # too late to remind; a first notice still has to be read
-    token = links.sign(_claims(notice, record, subscriber))
+    token = links.sign(subscriber_claims(notice, record, subscriber))
     rendered = render_notice(
         templates,
         kind=notice.kind,
@@ -248,7 +209,7 @@ def _to_subscriber(
     certificates = calendar = None
     if sample.total > len(sample.first):
         certificates = certificate_list(
-            _lines(sample.certificates), columns=language.data.columns
+            listed(sample.certificates), columns=language.data.columns
         )
     if rendered.event is not None:
         calendar = calendar_file(
@@ -263,7 +224,7 @@ def _to_subscriber(
                 event=rendered.event,
             )
         )
-    return _Written(rendered=rendered, certificates=certificates, calendar=calendar)
+    return Written(rendered=rendered, certificates=certificates, calendar=calendar)
 
 
 def _to_staff(
@@ -274,13 +235,13 @@ def _to_staff(
     *,
     links: Links,
     sender: Sender,
-) -> _Written | None:
+) -> Written | None:
     record = matters.incidents[notice.incident]
     live = matters.escalations[notice.incident, notice.to.role]
     if not live:
         return None
     token = links.sign(_staff_claims(notice, record))
-    return _Written(
+    return Written(
         rendered=render_notice(
             templates,
             kind=notice.kind,
@@ -303,19 +264,6 @@ def _is_never_late(kind: NoticeKind) -> bool:
     return kind is NoticeKind.INITIAL or kind.answers_mail
 
 
-def _claims(
-    notice: ClaimedNotice, record: IncidentRecord, subscriber: SubscriberId
-) -> LinkClaims:
-    return LinkClaims(
-        incident=notice.incident,
-        subscriber=subscriber,
-        contact=notice.to.contact,
-        purpose=SUBSCRIBER,
-        generation=notice.to.token_generation,
-        expires_at=record.deadline + LINK_VALID_WITHIN,
-    )
-
-
 def _subscriber_context(
     notice: ClaimedNotice,
     record: IncidentRecord,
@@ -333,7 +281,7 @@ def _subscriber_context(
         source=rule.source,
         subscriber=notice.to.subscriber_name,
         contact_name=notice.to.name,
-        certificates=_lines(sample.first),
+        certificates=listed(sample.first),
         more=sample.total - len(sample.first),
         total=sample.total,
         without_csr=sample.without_csr,
@@ -396,15 +344,4 @@ def _staff_context(
         deadline=language.instant(record.deadline, zone),
         incident=record.id,
         link=link,
-    )
-
-
-def _lines(certificates: Sequence[ListedCertificate]) -> tuple[CertificateLine, ...]:
-    return tuple(
-        CertificateLine(
-            name=one.name,
-            serial=one.serial,
-            not_after=one.not_after.date().isoformat() if one.not_after else "",
-        )
-        for one in certificates
     )

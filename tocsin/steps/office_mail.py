@@ -6,23 +6,28 @@ from datetime import datetime
 import structlog
 from sqlalchemy import Connection, Engine
 
-from models.terms import NoticeId, OfficeMailKind, OfficeMailState
+from models.terms import NoticeId, OfficeMailKind, OfficeMailState, ScopeState
 from tocsin.clock import Clock
 from tocsin.links import Links
 from tocsin.mail.messages import Mailer, OutgoingMessage, SendKind, SendOutcome
 from tocsin.mail.office import (
     ApprovalContext,
+    OfficeContext,
+    ScopeContext,
     SignInContext,
     render_office_mail,
     when,
 )
 from tocsin.mail.skeleton import assemble
 from tocsin.policy.office import Officer, Officers
+from tocsin.policy.scope import effects
 from tocsin.steps.letters import Sender
 from tocsin.steps.sign_in import path_in
-from tocsin.store import office
+from tocsin.steps.signing_links import change_of, path_to_sign
+from tocsin.store import office, scope
 from tocsin.store.drafts import read_draft
-from tocsin.store.incidents import read_incident
+from tocsin.store.incidents import IncidentRecord, read_incident
+from tocsin.store.named import named_certificates
 from tocsin.store.office import MailToOfficer
 from tocsin.store.session import reading, writing
 
@@ -110,9 +115,10 @@ def _messages(
         officer = officers.find(mail.address_key)
         if officer is None:
             continue  # left the list since
-        rendered = render_office_mail(
-            _context(connection, mail, officer, links, sender, zone=zone)
-        )
+        context = _context(connection, mail, officer, links, sender, zone=zone)
+        if context is None:
+            continue  # nothing waits for a signature any more
+        rendered = render_office_mail(context)
         domain = sender.address.rpartition("@")[2]
         yield OutgoingMessage(
             notice_id=NoticeId(mail.mail),
@@ -140,7 +146,7 @@ def _context(
     sender: Sender,
     *,
     zone: str,
-) -> SignInContext | ApprovalContext:
+) -> OfficeContext | None:
     if mail.kind is OfficeMailKind.SIGN_IN or mail.incident is None:
         return SignInContext(
             name=officer.name,
@@ -149,6 +155,10 @@ def _context(
             ca_name=sender.ca_name,
         )
     incident = read_incident(connection, incident=mail.incident)
+    if mail.kind is OfficeMailKind.SCOPE:
+        return _call_to_sign(
+            connection, mail, officer, links, sender, incident=incident, zone=zone
+        )
     draft = read_draft(connection, incident=mail.incident)
     return ApprovalContext(
         name=officer.name,
@@ -156,5 +166,40 @@ def _context(
         title=incident.title,
         deadline=when(incident.deadline, zone),
         link=sender.portal_url + mail.leads_to,
+        ca_name=sender.ca_name,
+    )
+
+
+def _call_to_sign(
+    connection: Connection,
+    mail: MailToOfficer,
+    officer: Officer,
+    links: Links,
+    sender: Sender,
+    *,
+    incident: IncidentRecord,
+    zone: str,
+) -> ScopeContext | None:
+    change = scope.read_change(connection, change=change_of(mail))
+    if change is None or change.state is not ScopeState.PROPOSED:
+        return None
+    certificates = named_certificates(connection, change=change.change)
+    return ScopeContext(
+        name=officer.name,
+        kind=change.kind.value,
+        asked_by=change.first.by if change.first else "",
+        title=incident.title,
+        total=change.named,
+        reason=" ".join(change.proposal.reason.split()),
+        effects=tuple(
+            effects(
+                change.proposal,
+                certificates,
+                deadline=incident.deadline,
+                now=mail.asked_at,
+            )
+        ),
+        link=sender.portal_url + path_to_sign(links, mail),
+        until=when(mail.expires_at, zone),
         ca_name=sender.ca_name,
     )

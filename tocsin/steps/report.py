@@ -10,15 +10,16 @@ from pathlib import Path
 import structlog
 from sqlalchemy import Connection, Engine
 
-from models.terms import IncidentId
+from models.terms import CertificateId, IncidentId
 from tocsin.clock import Clock
 from tocsin.errors import BadInput, Broken
 from tocsin.policy.figures import IncidentFigures
 from tocsin.reports.ccadb import LINKS_FROM, render_affected, render_links
 from tocsin.reports.charts import published_chart, write_png, write_svg
 from tocsin.reports.drawing import Series
+from tocsin.reports.scope import note
 from tocsin.reports.status import headline, render_status
-from tocsin.store import audit
+from tocsin.store import audit, named, scope
 from tocsin.store.figures import (
     certificate_rows,
     incident_figures,
@@ -96,7 +97,7 @@ def write_report(
         deadline=summary.deadline,
         launched=summary.launched_at,
         record=record,
-        total=figures.certificates,
+        total=figures.to_publish,
         zone=summary.zone,
         title=headline(figures),
         as_of=now,
@@ -117,8 +118,10 @@ def write_report(
 
 
 def _write_status(connection: Connection, figures: IncidentFigures, path: Path) -> Path:
-    seal = audit.head(connection, incident=figures.summary.incident)
-    _write(path, [render_status(figures, seal=seal)])
+    incident = figures.summary.incident
+    seal = audit.head(connection, incident=incident)
+    changes = scope.list_changes(connection, incident=incident)
+    _write(path, [render_status(figures, seal=seal, changes=changes)])
     return path
 
 
@@ -128,12 +131,14 @@ def _write_certificates(
     """Write the table, and the links where there are that many certificates."""
     incident = figures.summary.incident
     table = directory / CERTIFICATES
+    notes = _notes(connection, incident, figures)
     _write(
         table,
         render_affected(
-            certificate_rows(connection, incident=incident),
+            certificate_rows(connection, incident=incident, notes=notes),
             deadline=figures.summary.deadline,
             now=figures.as_of,
+            has_notes=bool(notes),
         ),
     )
     listed = _rows(table)
@@ -146,6 +151,21 @@ def _write_certificates(
         yield links
     else:
         links.unlink(missing_ok=True)
+
+
+def _notes(
+    connection: Connection, incident: IncidentId, figures: IncidentFigures
+) -> dict[CertificateId, str]:
+    """Say of each certificate what two officers decided about it."""
+    words = {
+        change.change: note(change, now=figures.as_of)
+        for change in scope.list_changes(connection, incident=incident)
+    }
+    concerned = named.notes_by_certificate(connection, incident=incident)
+    return {
+        certificate: " ".join(words[change] for change in changes)
+        for certificate, changes in concerned.items()
+    }
 
 
 def _rows(path: Path) -> int:

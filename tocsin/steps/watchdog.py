@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,8 +13,8 @@ from sqlalchemy import Engine
 
 from models.terms import EscalationCause, IncidentId
 from tocsin.clock import Clock
-from tocsin.policy.effects import RaiseEscalation
-from tocsin.policy.escalations import due_missed_escalation
+from tocsin.policy.effects import EndEscalation, RaiseEscalation
+from tocsin.policy.escalations import due_watch_escalation
 from tocsin.policy.ladder import parse_ladder
 from tocsin.policy.watchdog import Missed, missed, steps_due
 from tocsin.steps.outreach import Telling, put_on_record
@@ -129,46 +130,58 @@ def _look(
     with reading(engine) as connection:
         record = read_incident(connection, incident=incident)
         ladder, facts = parse_ladder(record.ladder), record.facts
-        left = tuple(
-            missed(
-                watch_facts(
-                    connection,
-                    incident=incident,
-                    expected=steps_due(ladder, facts, now=now, grace=grace),
-                    now=now,
-                    grace=grace,
-                    publication_within=publication_within,
-                ),
-                ladder=ladder,
-                incident=facts,
-                now=now,
-                grace=grace,
-            )
+        seen = watch_facts(
+            connection,
+            incident=incident,
+            expected=steps_due(ladder, facts, now=now, grace=grace),
+            now=now,
+            grace=grace,
+            publication_within=publication_within,
         )
         live = outreach.incident_escalations(connection, incident=incident)
-    if not left and EscalationCause.STEP_MISSED not in {known.cause for known in live}:
+    left = tuple(missed(seen, ladder=ladder, incident=facts, now=now, grace=grace))
+    causes = {
+        EscalationCause.STEP_MISSED: bool(left),
+        EscalationCause.ORDER_OVERDUE: seen.is_order_overdue(facts.deadline, now),
+    }
+    if not any(causes.values()) and not causes.keys() & {one.cause for one in live}:
         return left
     with writing(engine) as connection:
         lock_incident(connection, incident=incident)
-        effects = list(
-            due_missed_escalation(
-                outreach.incident_escalations(connection, incident=incident),
-                ladder=ladder,
-                is_missed=bool(left),
-                now=now,
+        live = outreach.incident_escalations(connection, incident=incident)
+        effects = [
+            effect
+            for cause, is_there in causes.items()
+            for effect in due_watch_escalation(
+                live, cause, ladder=ladder, is_there=is_there, now=now
             )
-        )
-        if any(isinstance(effect, RaiseEscalation) for effect in effects):
+        ]
+        for action, detail in _acts(effects, left, seen.restrained):
             audit.append(
                 connection,
                 incident=incident,
                 at=now,
                 actor="watchdog",
-                action="steps-missed",
-                detail={"missed": [one.sentence for one in left]},
+                action=action,
+                detail=detail,
             )
         put_on_record(connection, effects, incident=incident, telling=telling, now=now)
     return left
+
+
+def _acts(
+    effects: Sequence[RaiseEscalation | EndEscalation],
+    left: tuple[Missed, ...],
+    restrained: int,
+) -> Iterator[tuple[str, dict[str, object]]]:
+    """Yield what goes on record of what is raised."""
+    for effect in effects:
+        if not isinstance(effect, RaiseEscalation):
+            continue
+        if effect.cause is EscalationCause.STEP_MISSED:
+            yield "steps-missed", {"missed": [one.sentence for one in left]}
+        else:
+            yield "order-overdue", {"certificates": restrained}
 
 
 def _beat(heartbeat: Heartbeat, watched: Watched) -> None:

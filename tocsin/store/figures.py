@@ -13,6 +13,7 @@ from sqlalchemy import (
     distinct,
     exists,
     func,
+    or_,
     select,
 )
 
@@ -83,6 +84,7 @@ def incident_figures(
     summary = incident_summary(connection, incident=incident)
     entries = _grouped(connection, _ENTRY.c.outcome, _ENTRY.c.incident_id == incident)
     csrs = _csrs(connection, incident)
+    restrained = _restrained(connection, incident, now)
     revocation = connection.execute(
         select(
             _REVOCATION.c.state,
@@ -135,6 +137,9 @@ def incident_figures(
                 ),
             ),
             expired=_expired(connection, incident, now),
+            restrained=restrained.total,
+            restrained_overdue=restrained.overdue,
+            restrained_until=restrained.until,
             published_before_deadline=sum(row.before for row in revocation),
             published_late=sum(row.late for row in revocation),
             published_with_other_reason=sum(row.other for row in revocation),
@@ -226,9 +231,20 @@ def published_over_time(
 
 
 def certificate_rows(
-    connection: Connection, *, incident: IncidentId
+    connection: Connection,
+    *,
+    incident: IncidentId,
+    notes: Mapping[CertificateId, str] | None = None,
 ) -> Iterator[CertificateRow]:
-    """Yield every affected certificate, in the order they were accepted."""
+    """
+    Yield every affected certificate, in the order they were accepted.
+
+    Args:
+        connection: One transaction.
+        incident: Which.
+        notes: What is to be said of some of them.
+
+    """
     statement = (
         select(
             _CERTIFICATE.c.id,
@@ -242,6 +258,7 @@ def certificate_rows(
             _CERTIFICATE.c.dns_names,
             _REVOCATION.c.state,
             _REVOCATION.c.revocation_time,
+            _REVOCATION.c.restrained_until,
             func.coalesce(_REVOCATION.c.ca_revoked_at, _REVOCATION.c.revoked_at).label(
                 "revoked_at"
             ),
@@ -262,11 +279,11 @@ def certificate_rows(
     last = 0
     while rows := connection.execute(statement.where(_CERTIFICATE.c.id > last)).all():
         for row in rows:
-            yield _certificate(row)
+            yield _certificate(row, (notes or {}).get(CertificateId(row.id), ""))
         last = rows[-1].id
 
 
-def _certificate(row: Any) -> CertificateRow:
+def _certificate(row: Any, note: str) -> CertificateRow:
     return CertificateRow(
         certificate=CertificateId(row.id),
         precertificate_sha256=row.precertificate_sha256,
@@ -281,6 +298,8 @@ def _certificate(row: Any) -> CertificateRow:
         revocation_time=row.revocation_time,
         revoked_at=row.revoked_at,
         reason=Reason(row.reason),
+        restrained_until=row.restrained_until,
+        note=note,
     )
 
 
@@ -307,6 +326,27 @@ def _expired(connection: Connection, incident: IncidentId, now: datetime) -> int
             _CERTIFICATE.c.not_after < now,
         )
     ).scalar_one()
+
+
+def _restrained(connection: Connection, incident: IncidentId, now: datetime) -> Any:
+    """Count what court orders keep from the CA; what has expired is no loss to anybody."""
+    until = _REVOCATION.c.restrained_until
+    return connection.execute(
+        select(
+            func.count().label("total"),
+            func.count().filter(_REVOCATION.c.revocation_time <= now).label("overdue"),
+            func.max(until, type_=until.type).label("until"),
+        )
+        .select_from(_REVOCATION)
+        .join(_CERTIFICATE, _CERTIFICATE.c.id == _REVOCATION.c.certificate_id)
+        .where(
+            _REVOCATION.c.incident_id == incident,
+            until.is_not(None),
+            until > now,
+            _REVOCATION.c.state.in_(_UNSENT),
+            or_(_CERTIFICATE.c.not_after.is_(None), _CERTIFICATE.c.not_after >= now),
+        )
+    ).one()
 
 
 def _notices(connection: Connection, incident: IncidentId) -> tuple[NoticeCount, ...]:

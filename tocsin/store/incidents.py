@@ -211,11 +211,13 @@ def mark_launched(
 
 
 def finished_incidents(connection: Connection, *, now: datetime) -> list[IncidentId]:
-    """Return running incidents: all published, nothing to send, nobody to look at."""
+    """Return running incidents: all published or withdrawn, and nothing left to do."""
     revocation, notice, subscriber = table(Revocation), table(Notice), table(Subscriber)
     unpublished = exists().where(
         revocation.c.incident_id == INCIDENT.c.id,
-        revocation.c.state != RevocationState.PUBLISHED.value,
+        revocation.c.state.not_in(
+            (RevocationState.PUBLISHED.value, RevocationState.WITHDRAWN.value)
+        ),
     )
     unsent = exists().where(
         notice.c.incident_id == INCIDENT.c.id,

@@ -88,6 +88,8 @@ def supersede_notices(connection: Connection, contacts: Sequence[ContactId]) -> 
                 NOTICE.c.contact_id.in_(contacts),
                 # One that is held: nobody need decide on what a later one says.
                 NOTICE.c.state.in_((NoticeState.PLANNED.value, NoticeState.HELD.value)),
+                # What it says, no later one does.
+                NOTICE.c.kind != NoticeKind.WITHDRAWAL.value,
             )
             .values(state=NoticeState.SUPERSEDED.value)
         )

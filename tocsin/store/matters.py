@@ -1,7 +1,7 @@
 """What notices are about: certificates of subscribers, escalations for the CA's own people."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ from models.base import table
 from models.incident import AffectedCertificate
 from models.outreach import Escalation
 from models.revocation import Revocation
+from models.scope import ScopeChange, ScopedCertificate
 from models.subscriber import Subscriber
 from models.terms import (
     UNSETTLED,
@@ -21,6 +22,8 @@ from models.terms import (
     IncidentId,
     ReplacementState,
     RevocationState,
+    ScopeChangeId,
+    ScopeOutcome,
     SubscriberId,
 )
 
@@ -83,6 +86,23 @@ class CertificateSample:
     def first(self) -> tuple[ListedCertificate, ...]:
         """Those that a message names itself."""
         return self.certificates[:FIRST]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithdrawnSample:
+    """
+    What a withdrawal means for one subscriber.
+
+    Args:
+        certificates: Those of theirs that were withdrawn by it.
+        remaining: How many of theirs are still affected.
+        reason: Why, in the officers' words.
+
+    """
+
+    certificates: tuple[ListedCertificate, ...]
+    remaining: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +172,11 @@ def certificate_samples(
             REVOCATION.c.certificate_id == CERTIFICATE.c.id,
             isouter=is_draft,
         )
-        .where(CERTIFICATE.c.subscriber_id.in_(sorted(set(subscribers))), _IS_UNSETTLED)
+        .where(
+            CERTIFICATE.c.subscriber_id.in_(sorted(set(subscribers))),
+            _IS_UNSETTLED,
+            func.coalesce(REVOCATION.c.state, "") != RevocationState.WITHDRAWN.value,
+        )
         .order_by(case((_LACKS_CSR, 0), else_=1), CERTIFICATE.c.id)
     ):
         found[row.subscriber_id].append(row)
@@ -163,19 +187,72 @@ def certificate_samples(
     return {
         SubscriberId(key): CertificateSample(
             is_revoked=not rows[0].open,
-            certificates=tuple(
-                ListedCertificate(
-                    name=(row.dns_names or [row.subject or row.serial])[0],
-                    serial=row.serial,
-                    not_after=row.not_after,
-                )
-                for row in rows
-            ),
+            certificates=tuple(_listed(row) for row in rows),
             without_csr=sum(row.lacks_csr for row in rows),
             revocation_time=unscheduled_at or min(row.revocation_time for row in rows),
         )
         for key, rows in told.items()
     }
+
+
+def withdrawn_samples(
+    connection: Connection, *, wanted: Collection[tuple[ScopeChangeId, SubscriberId]]
+) -> Mapping[tuple[ScopeChangeId, SubscriberId], WithdrawnSample]:
+    """Return what withdrawals mean for subscribers: one of each, by number and key."""
+    if not wanted:
+        return {}
+    subscribers = sorted({subscriber for _, subscriber in wanted})
+    remaining = {
+        row.subscriber_id: row.total
+        for row in connection.execute(
+            select(CERTIFICATE.c.subscriber_id, func.count().label("total"))
+            .join(REVOCATION, REVOCATION.c.certificate_id == CERTIFICATE.c.id)
+            .where(
+                CERTIFICATE.c.subscriber_id.in_(subscribers),
+                REVOCATION.c.state != RevocationState.WITHDRAWN.value,
+            )
+            .group_by(CERTIFICATE.c.subscriber_id)
+        )
+    }
+    change, scoped = table(ScopeChange), table(ScopedCertificate)
+    found: dict[tuple[ScopeChangeId, SubscriberId], list[Any]] = defaultdict(list)
+    for row in connection.execute(
+        select(
+            change.c.id.label("change"),
+            change.c.reason,
+            CERTIFICATE.c.subscriber_id,
+            CERTIFICATE.c.dns_names,
+            CERTIFICATE.c.subject,
+            CERTIFICATE.c.serial,
+            CERTIFICATE.c.not_after,
+        )
+        .join(scoped, scoped.c.change_id == change.c.id)
+        .join(CERTIFICATE, CERTIFICATE.c.id == scoped.c.certificate_id)
+        .where(
+            change.c.id.in_(sorted({number for number, _ in wanted})),
+            CERTIFICATE.c.subscriber_id.in_(subscribers),
+            scoped.c.outcome == ScopeOutcome.APPLIED.value,
+        )
+        .order_by(CERTIFICATE.c.id)
+    ):
+        key = (ScopeChangeId(row.change), SubscriberId(row.subscriber_id))
+        found[key].append(row)
+    return {
+        key: WithdrawnSample(
+            certificates=tuple(_listed(row) for row in rows),
+            remaining=remaining.get(key[1], 0),
+            reason=rows[0].reason,
+        )
+        for key, rows in found.items()
+    }
+
+
+def _listed(row: Any) -> ListedCertificate:
+    return ListedCertificate(
+        name=(row.dns_names or [row.subject or row.serial])[0],
+        serial=row.serial,
+        not_after=row.not_after,
+    )
 
 
 def escalations_for(

@@ -148,6 +148,15 @@ def find_mail(connection: Connection, *, mail: int) -> MailToOfficer | None:
     return _mail(row) if row else None
 
 
+def mark_used(connection: Connection, *, mail: int, now: datetime) -> None:
+    """Put on record that somebody acted by the link in a mail; once is enough."""
+    connection.execute(
+        update(_MAIL)
+        .where(_MAIL.c.id == mail, _MAIL.c.used_at.is_(None))
+        .values(used_at=now)
+    )
+
+
 def start_session(
     connection: Connection,
     *,

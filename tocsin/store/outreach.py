@@ -42,6 +42,7 @@ from tocsin.policy.facts import (
     NoticeFacts,
     SubscriberFacts,
 )
+from tocsin.policy.sending import STEPS
 from tocsin.store.session import rows_changed
 
 SUBSCRIBER = table(Subscriber)
@@ -113,8 +114,9 @@ def due_subscribers(
 
 
 def _open_work(connection: Connection, subscribers: Sequence[int]) -> dict[int, _Work]:
-    is_unsettled = CERTIFICATE.c.replacement_state.in_(
-        [state.value for state in UNSETTLED]
+    is_unsettled = and_(
+        CERTIFICATE.c.replacement_state.in_([state.value for state in UNSETTLED]),
+        REVOCATION.c.state != RevocationState.WITHDRAWN.value,
     )
     is_open = and_(
         is_unsettled,
@@ -197,6 +199,29 @@ def _contacts(
             )
         )
     return found
+
+
+def told_contacts(
+    connection: Connection, subscribers: Sequence[SubscriberId]
+) -> list[ContactId]:
+    """Return the contacts of these subscribers to whom a notice has left, or may have."""
+    if not subscribers:
+        return []
+    return [
+        ContactId(key)
+        for key in connection.execute(
+            select(CONTACT.c.id)
+            .join(NOTICE, NOTICE.c.contact_id == CONTACT.c.id)
+            .where(
+                CONTACT.c.subscriber_id.in_(subscribers),
+                CONTACT.c.state == ContactState.ACTIVE.value,
+                NOTICE.c.kind.in_([kind.value for kind in STEPS]),
+                or_(NOTICE.c.state.not_in(_NEVER_LEFT), NOTICE.c.possibly_repeated > 0),
+            )
+            .distinct()
+            .order_by(CONTACT.c.id)
+        ).scalars()
+    ]
 
 
 def _live_escalations(

@@ -7,7 +7,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, Select, func, select
 
 from models.terms import IncidentId, RevocationState
-from tocsin.store.revocations import REVOCATION, is_free
+from tocsin.store.revocations import (
+    REVOCATION,
+    UNREVOKED,
+    is_free,
+    is_unrestrained,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,15 +24,18 @@ class Outstanding:
         overdue: Certificates past their revocation time that the CA has not revoked and
             that no process is at work on.
         unpublished: Revoked ones that ought to be visible and were not seen.
+        restrained: Past their revocation time, and not to be revoked before a court
+            order ends: overdue for everybody outside, and no fault of ours.
 
     """
 
     overdue: int
     unpublished: int
+    restrained: int
 
     @property
     def is_nothing(self) -> bool:
-        """Whether everything due was done."""
+        """Whether everything due was done; what an order restrains is not due."""
         return not self.overdue and not self.unpublished
 
 
@@ -63,7 +71,10 @@ def outstanding(
             *of_incident,
         )
     ).scalar_one()
-    return Outstanding(overdue=overdue, unpublished=unpublished)
+    restrained = connection.execute(
+        restrained_statement(now=now).where(*of_incident)
+    ).scalar_one()
+    return Outstanding(overdue=overdue, unpublished=unpublished, restrained=restrained)
 
 
 def overdue_statements(
@@ -73,9 +84,21 @@ def overdue_statements(
     yield select(func.count()).where(
         REVOCATION.c.state == RevocationState.SCHEDULED,
         REVOCATION.c.due_at <= due_before,
+        is_unrestrained(due_before),
     )
     yield select(func.count()).where(
         REVOCATION.c.state == RevocationState.SUBMITTED,
         REVOCATION.c.revocation_time <= due_before,
         is_free(now),
+        is_unrestrained(due_before),
+    )
+
+
+def restrained_statement(*, now: datetime) -> Select[tuple[int]]:
+    """Build the query that counts what a court order keeps past its revocation time."""
+    return select(func.count()).where(
+        REVOCATION.c.restrained_until > now,
+        REVOCATION.c.restrained_until.is_not(None),
+        REVOCATION.c.revocation_time <= now,
+        REVOCATION.c.state.in_(UNREVOKED),
     )

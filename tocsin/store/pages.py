@@ -192,7 +192,11 @@ def _condition(selection: Selection) -> ColumnElement[bool]:
         case Selection.ALL:
             return true()
         case Selection.WITHOUT_REPLACEMENT:
-            return CERT.c.replacement_state.in_(_IN_HAND)
+            return and_(
+                CERT.c.replacement_state.in_(_IN_HAND),
+                func.coalesce(REVOCATION.c.state, "")
+                != RevocationState.WITHDRAWN.value,
+            )
         case Selection.REVOCABLE_EARLY:
             return and_(
                 CERT.c.replacement_state.in_(_IN_HAND),
@@ -232,6 +236,7 @@ def _count(
     everything = sum(replacement.values())
     published = revocation.get(RevocationState.PUBLISHED.value, 0)
     revoked = published + revocation.get(RevocationState.REVOKED.value, 0)
+    withdrawn = revocation.get(RevocationState.WITHDRAWN.value, 0)
     totals = Totals(
         all=everything,
         without_csr=replacement.get(ReplacementState.AWAITING_CSR.value, 0),
@@ -239,9 +244,10 @@ def _count(
         issued=replacement.get(ReplacementState.REPLACEMENT_ISSUED.value, 0),
         replaced=replacement.get(ReplacementState.REPLACED.value, 0),
         given_up=replacement.get(ReplacementState.NO_LONGER_REQUIRED.value, 0),
-        waiting=everything - revoked,
+        waiting=everything - revoked - withdrawn,
         revoked=revoked,
         published=published,
+        withdrawn=withdrawn,
     )
     return totals, min(times, default=None)
 
@@ -272,6 +278,8 @@ def _certificates(
             REVOCATION.c.revocation_time,
             REVOCATION.c.revoked_at,
             REVOCATION.c.published_at,
+            REVOCATION.c.withdrawn_at,
+            REVOCATION.c.restrained_until,
             csrs.label("csrs"),
             replacement.label("replacement"),
         )
@@ -296,6 +304,8 @@ def _certificates(
             replacement=None
             if row.replacement is None
             else ReplacementId(row.replacement),
+            withdrawn_at=row.withdrawn_at,
+            restrained_until=row.restrained_until,
         )
 
 

@@ -44,6 +44,8 @@ def _told(connection: Connection, incident: IncidentId) -> Counter[str]:
     told: Counter[str] = Counter()
     revoked: set[int] = set()
     published: set[int] = set()
+    withdrawn: set[int] = set()
+    restrained: set[int] = set()
     for act in acts(connection, incident=incident):
         detail = cast("dict[str, Any]", act.detail)
         match act.action:
@@ -55,12 +57,18 @@ def _told(connection: Connection, incident: IncidentId) -> Counter[str]:
                 published.update(*(v for v in detail.values() if isinstance(v, list)))
             case "replies-applied":
                 told["times brought forward"] += detail["brought_forward"]
+            case "withdrawal-agreed":
+                withdrawn.update(detail["certificates"])
+            case "order-agreed":
+                restrained.update(detail["certificates"])
             case "reply-received":
                 told["replies"] += 1
             case _:
                 pass  # an act that no count stands behind
     told["certificates revoked"] = len(revoked)
     told["certificates published"] = len(published)
+    told["certificates withdrawn"] = len(withdrawn)
+    told["certificates ever restrained"] = len(restrained)
     return told
 
 
@@ -74,6 +82,12 @@ def _kept(connection: Connection, incident: IncidentId) -> dict[str, int]:
             .filter(REVOCATION.c.published_at.is_not(None))
             .label("published"),
             func.count()
+            .filter(REVOCATION.c.withdrawn_at.is_not(None))
+            .label("withdrawn"),
+            func.count()
+            .filter(REVOCATION.c.restrained_until.is_not(None))
+            .label("restrained"),
+            func.count()
             .filter(REVOCATION.c.revocation_time < REVOCATION.c.planned_time)
             .label("forward"),
         ).where(REVOCATION.c.incident_id == incident)
@@ -85,6 +99,8 @@ def _kept(connection: Connection, incident: IncidentId) -> dict[str, int]:
         "certificates scheduled": row.scheduled,
         "certificates revoked": row.revoked,
         "certificates published": row.published,
+        "certificates withdrawn": row.withdrawn,
+        "certificates ever restrained": row.restrained,
         "times brought forward": row.forward,
         "replies": replies,
     }

@@ -3,18 +3,20 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from models.base import table
 from models.incident import AffectedCertificate, CertificateBody, Incident
 from models.replacement import IssuedCertificate
-from models.terms import IncidentId, IncidentState
+from models.revocation import Revocation
+from models.terms import IncidentId, IncidentState, RevocationState
 from tocsin.store.session import insert_ignoring
 
 _BODY = table(CertificateBody)
 _CERTIFICATE = table(AffectedCertificate)
 _INCIDENT = table(Incident)
 _ISSUED = table(IssuedCertificate)
+_REVOCATION = table(Revocation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +61,13 @@ def affected_by_serial(
             .select_from(_CERTIFICATE)
             .join(_INCIDENT, _INCIDENT.c.id == _CERTIFICATE.c.incident_id)
             .outerjoin(_BODY, _BODY.c.certificate_id == _CERTIFICATE.c.id)
+            .outerjoin(_REVOCATION, _REVOCATION.c.certificate_id == _CERTIFICATE.c.id)
             .where(
                 _CERTIFICATE.c.serial == serial,
+                # A drill has no revocations, hence the NULL; one that was withdrawn
+                # has no reason to be renewed.
+                func.coalesce(_REVOCATION.c.state, "")
+                != RevocationState.WITHDRAWN.value,
                 _INCIDENT.c.state != IncidentState.DRAFT.value,
             )
             .order_by(_INCIDENT.c.launched_at)

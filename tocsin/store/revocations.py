@@ -10,6 +10,7 @@ from sqlalchemy import (
     Row,
     Select,
     bindparam,
+    case,
     func,
     literal,
     or_,
@@ -36,12 +37,12 @@ INCIDENT = table(Incident)
 ISSUER = table(Issuer)
 REVOCATION = table(Revocation)
 
+_RESTRAINED_UNTIL = REVOCATION.c.restrained_until
 _IN_ONE_STATEMENT = 1000
-_UNFINISHED = (
-    RevocationState.SCHEDULED,
-    RevocationState.SUBMITTED,
-    RevocationState.REVOKED,
-)
+UNREVOKED = (RevocationState.SCHEDULED, RevocationState.SUBMITTED)
+"""What the CA still has to revoke."""
+
+_UNFINISHED = (*UNREVOKED, RevocationState.REVOKED)
 
 
 def schedule(
@@ -112,6 +113,8 @@ def bring_forward(
     """
     Move revocation times earlier; those that are earlier already stay (I1).
 
+    What a court order restrains is due when the order ends, all the same.
+
     Args:
         connection: The transaction that also records who asked for it.
         certificates: Which ones.
@@ -130,7 +133,13 @@ def bring_forward(
                     REVOCATION.c.state == RevocationState.SCHEDULED,
                     REVOCATION.c.revocation_time > to,
                 )
-                .values(revocation_time=to, due_at=to)
+                .values(
+                    revocation_time=to,
+                    due_at=case(
+                        (REVOCATION.c.restrained_until > to, _RESTRAINED_UNTIL),
+                        else_=literal(to, Instant),
+                    ),
+                )
             )
         )
         for some in chunks(sorted(certificates))
@@ -161,7 +170,7 @@ def claim_due(
 
     """
     rows: list[Row[tuple[int, str, int, str, int, int]]] = []
-    for state in (RevocationState.SCHEDULED, RevocationState.SUBMITTED):
+    for state in UNREVOKED:
         if len(rows) < limit:
             rows += connection.execute(
                 due_statement(state, due_before=due_before, limit=limit - len(rows))
@@ -244,8 +253,9 @@ def record_answers(
     """
     Record what the CA said; the act belongs into the same transaction (I5).
 
-    "Revoked" is recorded whoever holds the claim by now, since it is true. Anything
-    else only while the claim is this owner's.
+    "Revoked" is recorded whoever holds the claim by now, and of a certificate that was
+    withdrawn meanwhile, since it is true. Anything else only while the claim is this
+    owner's.
 
     Args:
         connection: The transaction.
@@ -257,9 +267,8 @@ def record_answers(
         How many rows changed.
 
     """
-    submitted = update(REVOCATION).where(
-        REVOCATION.c.certificate_id == bindparam("certificate"),
-        REVOCATION.c.state == RevocationState.SUBMITTED,
+    asked = update(REVOCATION).where(
+        REVOCATION.c.certificate_id == bindparam("certificate")
     )
     answered: dict[str, Any] = {
         "answer": bindparam("said"),
@@ -267,7 +276,12 @@ def record_answers(
         "lease_owner": None,
         "lease_until": None,
     }
-    revoked = submitted.values(
+    revoked = asked.where(
+        or_(
+            REVOCATION.c.state == RevocationState.SUBMITTED,
+            REVOCATION.c.state == RevocationState.WITHDRAWN,
+        )
+    ).values(
         answered
         | {
             "state": RevocationState.REVOKED.value,
@@ -276,9 +290,10 @@ def record_answers(
             "due_at": now,  # its publication is to be proven
         }
     )
-    other = submitted.where(REVOCATION.c.lease_owner == owner).values(
-        answered | {"due_at": bindparam("at")}
-    )
+    other = asked.where(
+        REVOCATION.c.state == RevocationState.SUBMITTED,
+        REVOCATION.c.lease_owner == owner,
+    ).values(answered | {"due_at": bindparam("at")})
     # CAs date to the microsecond: hardly two answers are alike.
     changed = 0
     for statement, is_revoked in ((revoked, True), (other, False)):
@@ -322,6 +337,9 @@ def due_statement(
     state: RevocationState, *, due_before: datetime, limit: int
 ) -> Select[tuple[int, str, int, str, int, int]]:
     """Build the query for what is due in one state, the longest due first."""
+    is_due = [REVOCATION.c.state == state, REVOCATION.c.due_at <= due_before]
+    if state in UNREVOKED:
+        is_due.append(is_unrestrained(due_before))
     return (
         select(
             REVOCATION.c.certificate_id,
@@ -331,7 +349,7 @@ def due_statement(
             REVOCATION.c.reason,
             REVOCATION.c.attempts,
         )
-        .where(REVOCATION.c.state == state, REVOCATION.c.due_at <= due_before)
+        .where(*is_due)
         .order_by(REVOCATION.c.due_at)
         .limit(limit)
     )
@@ -363,6 +381,11 @@ def next_due_statements(
 def is_free(now: datetime) -> ColumnElement[bool]:
     """No process is at work on it, or the one that was gave no sign of life."""
     return or_(REVOCATION.c.lease_until.is_(None), REVOCATION.c.lease_until <= now)
+
+
+def is_unrestrained(at: datetime) -> ColumnElement[bool]:
+    """No court order keeps it from being revoked at that instant (TLS BR 9.16.3)."""
+    return or_(_RESTRAINED_UNTIL.is_(None), at >= _RESTRAINED_UNTIL)
 
 
 def issuer_keys(connection: Connection, ids: Iterable[int]) -> dict[int, str]:

@@ -10,7 +10,13 @@ from models.incident import Incident
 from models.outreach import Escalation, Notice
 from models.revocation import Revocation
 from models.subscriber import Contact, Subscriber
-from models.terms import ContactState, IncidentId, NoticeState, RevocationState
+from models.terms import (
+    ContactState,
+    IncidentId,
+    NoticeKind,
+    NoticeState,
+    RevocationState,
+)
 from tocsin.policy.facts import IncidentFacts
 from tocsin.policy.ladder import Condition, DueStep, parse_ladder
 from tocsin.policy.ladder import timetable as ladder_timetable
@@ -161,7 +167,11 @@ def _past(connection: Connection, incident: IncidentId) -> _Past:
             func.count().filter(_NOTICE.c.state.in_(_TAKEN)).label("sent"),
         )
         .join(_CONTACT, _CONTACT.c.id == _NOTICE.c.contact_id)
-        .where(_NOTICE.c.incident_id == incident, _CONTACT.c.subscriber_id.is_not(None))
+        .where(
+            _NOTICE.c.incident_id == incident,
+            _CONTACT.c.subscriber_id.is_not(None),
+            _NOTICE.c.kind != NoticeKind.WITHDRAWAL.value,  # of no step
+        )
         .group_by(_NOTICE.c.sequence)
     ).all()
     escalations = connection.execute(

@@ -49,6 +49,8 @@ class CertificateView:
         published_at: When it was seen in public, UTC.
         csrs: How many CSRs were handed in for it.
         replacement: The newest that was issued for it; None where there is none.
+        withdrawn_at: When two officers took it out: it is not revoked. UTC.
+        restrained_until: When the court order over it ends, UTC; None: there is none.
 
     """
 
@@ -64,6 +66,8 @@ class CertificateView:
     published_at: datetime | None
     csrs: int
     replacement: ReplacementId | None
+    withdrawn_at: datetime | None = None
+    restrained_until: datetime | None = None
 
     @property
     def title(self) -> str:
@@ -133,9 +137,10 @@ class Totals:
         issued: A replacement was issued and is not reported as installed.
         replaced: Reported as replaced.
         given_up: Reported as no longer required.
-        waiting: Not revoked yet.
+        waiting: To be revoked, and not revoked yet.
         revoked: Revoked, or published as revoked.
         published: Of those, seen in public.
+        withdrawn: Listed wrongly: not revoked at all.
 
     """
 
@@ -148,6 +153,7 @@ class Totals:
     waiting: int
     revoked: int
     published: int
+    withdrawn: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

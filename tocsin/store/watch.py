@@ -73,6 +73,7 @@ def watch_facts(
         ).scalar_one(),
         overdue=left.overdue,
         unpublished=left.unpublished,
+        restrained=left.restrained,
     )
 
 

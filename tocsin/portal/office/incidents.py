@@ -5,7 +5,7 @@ from datetime import timedelta
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from models.terms import EscalationState, IncidentState
+from models.terms import EscalationState, IncidentState, ScopeState
 from tocsin.policy.progress import incident_forecast
 from tocsin.portal.office.context import (
     READ,
@@ -21,6 +21,7 @@ from tocsin.store.calls import call_sheet
 from tocsin.store.desk import latest_replies, list_subscribers
 from tocsin.store.figures import incident_figures
 from tocsin.store.mail import mail_replies
+from tocsin.store.scope import list_changes
 from tocsin.store.session import reading
 from tocsin.store.summaries import list_incidents
 from tocsin.store.timetable import timetable
@@ -73,6 +74,7 @@ def _incident(office: TheOffice, visitor: TheVisitor, summary: TheIncident) -> R
         lost = unreachable(connection, incident=summary.incident, limit=5)
         sheet = call_sheet(connection, incident=summary.incident, limit=1)
         mails = mail_replies(connection, incident=summary.incident, limit=1)
+        changes = list_changes(connection, incident=summary.incident)
     outlook = incident_forecast(figures)
     return office.render(
         "incident",
@@ -93,6 +95,7 @@ def _incident(office: TheOffice, visitor: TheVisitor, summary: TheIncident) -> R
         unreachable=lost,
         sheet=sheet,
         mails=mails,
+        proposals=[one for one in changes if one.state is ScopeState.PROPOSED],
     )
 
 

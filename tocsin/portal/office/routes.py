@@ -21,12 +21,18 @@ from tocsin.portal.office.escalations import add_escalation_routes
 from tocsin.portal.office.incidents import add_incident_routes
 from tocsin.portal.office.notices import add_notice_routes
 from tocsin.portal.office.opening import add_opening_routes
+from tocsin.portal.office.scope import MOST_BYTES, PROPOSALS, add_scope_routes
 from tocsin.portal.office.signing import add_signing_routes, sign_in_page
 from tocsin.portal.office.subscribers import add_subscriber_routes
 from tocsin.steps.sign_in import DESK, Visitor, who_is_in
 
 UPLOADS = f"{DESK}/new"
 """Where an officer may send more than a subscriber."""
+
+
+def upload_limits(officer_upload_bytes: int) -> dict[str, int]:
+    """Return how many octets an officer may send, by address."""
+    return {UPLOADS: officer_upload_bytes, PROPOSALS: MOST_BYTES}
 
 
 def add_office(app: FastAPI, office: Office) -> None:
@@ -39,6 +45,7 @@ def add_office(app: FastAPI, office: Office) -> None:
     add_subscriber_routes(app.router)
     add_notice_routes(app.router)
     add_call_routes(app.router)
+    add_scope_routes(app.router)
     app.router.add_api_route(f"{DESK}/{{rest:path}}", _nothing, methods=[*READ, "POST"])
     app.add_exception_handler(SignInFirst, _sign_in_first)
     app.add_exception_handler(NotYours, _not_yours)

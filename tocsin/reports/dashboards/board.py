@@ -8,6 +8,7 @@ from models.terms import EscalationState, SubscriberId
 from tocsin.policy.figures import IncidentFigures
 from tocsin.policy.mail import MailReplies
 from tocsin.policy.pauses import LivePause
+from tocsin.policy.scope import ScopeChange
 from tocsin.policy.worklists import (
     LiveEscalations,
     Owing,
@@ -56,6 +57,7 @@ class Board:
         pause: Why no notice leaves; None while they do.
         replies: What people wrote back.
         desk: Address of the incident's desk, where one acts after proving who one is.
+        changes: Withdrawals and court orders, whatever became of them.
         links: Addresses of the pages themselves; those that are missing get no link.
 
     """
@@ -68,6 +70,7 @@ class Board:
     replies: MailReplies
     desk: str
     pause: LivePause | None = None
+    changes: tuple[ScopeChange, ...] = ()
     links: Mapping[Page, str] = field(default_factory=dict)
 
     @property
@@ -75,6 +78,11 @@ class Board:
         """Live escalations that nobody has said to be on."""
         taken = self.figures.escalations[EscalationState.ACKNOWLEDGED]
         return self.escalations.escalations - taken
+
+    @property
+    def scope_desk(self) -> str:
+        """Where certificates are withdrawn, and court orders put in force."""
+        return f"{self.desk}/scope"
 
     @property
     def escalations_desk(self) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from models.terms import IncidentState, NoticeState
+from models.terms import IncidentState, NoticeState, ScopeState
 from tocsin.policy.pauses import pause_sentence
 from tocsin.policy.progress import spell_duration
 from tocsin.policy.worklists import TimetableEntry
@@ -98,6 +98,7 @@ def _needs(board: Board) -> Iterator[str]:
             f"**Decide on {plural(held, 'notice')}** of which nobody knows whether "
             "they left: `tocsin notice held`."
         )
+    yield from _decisions(board)
     for said, count in figures.problems.items():
         yield (
             f"**Ask the CA**: its last answer is “{text(said)}” for {certs(count)}."
@@ -135,6 +136,21 @@ def _needs(board: Board) -> Iterator[str]:
         yield (
             f"**Find out whose they are**: no subscriber is known for "
             f"{certs(figures.unclaimed)}, and nobody hears of their revocation from us."
+        )
+
+
+def _decisions(board: Board) -> Iterator[str]:
+    """Yield what withdrawals and court orders ask of people."""
+    figures = board.figures
+    if figures.restrained_overdue:
+        yield (
+            f"**Disclose {certs(figures.restrained_overdue)}** that a court order "
+            f"keeps past the revocation time: overdue.{see(Page.REVOCATION, board)}"
+        )
+    if open_ := sum(one.state is ScopeState.PROPOSED for one in board.changes):
+        yield (
+            f"**Sign or refuse {plural(open_, 'proposal')}** to withdraw or restrain "
+            f"certificates: [at the desk]({board.scope_desk})."
         )
 
 

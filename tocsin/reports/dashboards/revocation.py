@@ -6,6 +6,7 @@ from tocsin.policy.figures import IncidentFigures
 from tocsin.policy.progress import incident_forecast
 from tocsin.reports.dashboards.board import Board
 from tocsin.reports.dashboards.words import certs, long, table, text, total
+from tocsin.reports.scope import disclosed
 from tocsin.reports.status import certificate_lines, headline
 
 _BAR = 25
@@ -19,12 +20,10 @@ def answer(board: Board) -> str:
 def parts(board: Board) -> Iterator[str]:
     """Write how far it is, what the CA does not do, and the instants."""
     figures, summary = board.figures, board.figures.summary
-    done = (
-        figures.published * _BAR // figures.certificates if figures.certificates else 0
-    )
+    done = figures.published * _BAR // figures.to_publish if figures.to_publish else 0
     yield (
         f"`{'█' * done}{'░' * (_BAR - done)}` {figures.published:,} of "
-        f"{figures.certificates:,} published"
+        f"{figures.to_publish:,} published"
     )
     if figures.problems:
         yield "## Who is needed"
@@ -50,6 +49,10 @@ def parts(board: Board) -> Iterator[str]:
             ("**Deadline**", f"**{long(summary.deadline, board)}**"),
         ],
     )
+    said = list(disclosed(board.changes, now=figures.as_of))
+    if said:
+        yield "## Withdrawn certificates and court orders"
+        yield "\n".join(f"- {text(one)}" for one in said)
     yield (
         f"{figures.published_before_deadline:,} published by the deadline, "
         f"{figures.published_late:,} after it. “Published” means that it was seen in "

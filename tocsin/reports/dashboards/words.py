@@ -34,6 +34,7 @@ CAUSES = {
     EscalationCause.NOT_REPLACED: "not replaced",
     EscalationCause.FORECAST_LATE: "will be late",
     EscalationCause.STEP_MISSED: "step missed",
+    EscalationCause.ORDER_OVERDUE: "court order",
 }
 ESCALATIONS = {
     EscalationState.RAISED: "raised, nobody told yet",

@@ -12,6 +12,7 @@ from models import (  # noqa: F401 - importing them fills the metadata
     outreach,
     replacement,
     revocation,
+    scope,
     subscriber,
 )
 

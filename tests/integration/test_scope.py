@@ -1,0 +1,1124 @@
+"""Withdrawals and court orders: what two officers can do, and what nobody can."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from factories import (
+    DEADLINE,
+    HOUR,
+    LAUNCH,
+    REVOCATION,
+    insert_contact,
+    insert_incident,
+)
+from fakes.cas import WaywardCa, calls_by_serial
+from fakes.launched import LaunchedIncident, launch
+from fakes.scope import (
+    CHAN,
+    LAM,
+    LIST,
+    WONG,
+    agreed,
+    come_in,
+    order,
+    put_down,
+    signed,
+    withdrawal,
+)
+from sqlalchemy import Engine, delete, insert, select, update
+from sqlalchemy.exc import DBAPIError
+
+from models.base import table
+from models.incident import Incident
+from models.office import OfficeMail
+from models.outreach import Escalation, Notice
+from models.revocation import Revocation
+from models.scope import ScopeChange, ScopedCertificate, ScopeDocument
+from models.subscriber import Subscriber
+from models.terms import IncidentId, OfficeRole, ScopeChangeId, ScopeState
+from tocsin.ca.backend import AnswerKind
+from tocsin.clock import SteppedClock
+from tocsin.errors import BadInput, Refused
+from tocsin.guard import watch_once as guard_once
+from tocsin.policy.ladder import shipped_ladder
+from tocsin.policy.office import Officer, Officers
+from tocsin.policy.progress import incident_forecast
+from tocsin.policy.revocation import Outcome
+from tocsin.steps.outreach import Telling
+from tocsin.steps.report import write_report
+from tocsin.steps.scope import (
+    Signatory,
+    end_order,
+    lapse_overtaken,
+    refuse,
+    see,
+    sign,
+)
+from tocsin.steps.watchdog import Heartbeat
+from tocsin.steps.watchdog import watch_once as watchdog_once
+from tocsin.store import revocations
+from tocsin.store.figures import incident_figures
+from tocsin.store.incidents import finished_incidents
+from tocsin.store.reconciliation import verify
+from tocsin.store.scope import read_change
+from tocsin.store.session import reading, writing
+
+ROWS = table(Revocation)
+CHANGES = table(ScopeChange)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def launched(engine: Engine, tmp_path: Path, clock: SteppedClock) -> LaunchedIncident:
+    """Three certificates of a real issuer, a subscriber who was told."""
+    launched = launch(
+        engine,
+        tmp_path / "ca",
+        clock,
+        ladder=shipped_ladder(timedelta(days=5)).text,
+    )
+    with writing(engine) as connection:
+        subscriber = connection.execute(select(table(Subscriber).c.id)).scalar_one()
+        contact = insert_contact(connection, launched.incident, subscriber)
+        connection.execute(
+            insert(table(Notice)).values(
+                incident_id=launched.incident,
+                contact_id=contact,
+                kind="initial",
+                sequence=0,
+                state="sent",
+                planned_at=LAUNCH,
+                due_at=LAUNCH,
+                message_id="<first@ca.example>",
+                verp_token="first",  # noqa: S106 - no secret
+                attempts=1,
+                possibly_repeated=0,
+            )
+        )
+    return launched
+
+
+def certificates(launched: LaunchedIncident, count: int = 1) -> list[Any]:
+    return launched.certificates[:count]
+
+
+def change_of(launched: LaunchedIncident, change: ScopeChangeId) -> Any:
+    with reading(launched.engine) as connection:
+        known = read_change(connection, change=change)
+    assert known is not None
+    return known
+
+
+def as_it_should(launched: LaunchedIncident) -> None:
+    """Assert that the figures add up and the record agrees with the rows."""
+    with reading(launched.engine) as connection:
+        verdict = verify(connection, incident=launched.incident)
+        incident_figures(
+            connection, incident=launched.incident, now=launched.clock.now()
+        )
+    # What the fixture inserted has no act behind it.
+    assert [p for p in verdict.problems if "scheduled" not in p] == []
+
+
+# A withdrawal
+
+
+def test_withdrawn_certificate_is_never_revoked_when_two_officers_have_signed(
+    launched: LaunchedIncident,
+) -> None:
+    change = put_down(
+        launched.engine,
+        launched.clock,
+        launched.incident,
+        withdrawal(),
+        certificates(launched),
+    )
+    first = signed(launched.engine, launched.clock, change, CHAN)
+    assert (first.state, first.called) == (ScopeState.PROPOSED, 1)
+    assert launched.states() == {"scheduled": 3}
+
+    done = signed(launched.engine, launched.clock, change, LAM)
+
+    assert (done.state, done.applied, done.too_late) == (ScopeState.AGREED, 1, 0)
+    assert done.told == 1
+    launched.clock.step_to(REVOCATION)
+    launched.revoke()
+    assert launched.states() == {"published": 2, "withdrawn": 1}
+    assert launched.rows()[0].revocation_time == REVOCATION
+    assert len(calls_by_serial(launched.directory)) == 2
+    as_it_should(launched)
+
+
+def test_without_a_second_signature_everything_is_revoked_on_time(
+    launched: LaunchedIncident,
+) -> None:
+    for proposal in (withdrawal(), order(DEADLINE + HOUR)):
+        change = put_down(
+            launched.engine,
+            launched.clock,
+            launched.incident,
+            proposal,
+            launched.certificates,
+        )
+        signed(launched.engine, launched.clock, change, CHAN)
+
+    launched.clock.step_to(REVOCATION)
+    launched.revoke()
+
+    assert launched.states() == {"published": 3}
+    assert lapse_overtaken(launched.engine, launched.clock) == 2
+    assert lapse_overtaken(launched.engine, launched.clock) == 0
+    as_it_should(launched)
+
+
+def test_signature_counts_once_when_it_is_given_twice(
+    launched: LaunchedIncident,
+) -> None:
+    change = put_down(
+        launched.engine,
+        launched.clock,
+        launched.incident,
+        withdrawal(),
+        certificates(launched),
+    )
+    signed(launched.engine, launched.clock, change, CHAN, CHAN)
+    assert change_of(launched, change).state is ScopeState.PROPOSED
+
+    signed(launched.engine, launched.clock, change, LAM, LAM, CHAN)
+
+    actions = [act.action for act in launched.acts()]
+    assert actions == [
+        "withdrawal-proposed",
+        "withdrawal-signed",
+        "withdrawal-agreed",
+    ]
+
+
+def test_proposal_is_one_when_its_form_is_sent_twice(
+    launched: LaunchedIncident,
+) -> None:
+    first, second = (
+        put_down(
+            launched.engine,
+            launched.clock,
+            launched.incident,
+            withdrawal(),
+            certificates(launched),
+            form="the same",
+        )
+        for _ in range(2)
+    )
+
+    assert first == second
+
+
+def test_second_signature_is_refused_when_it_is_the_same_persons(
+    launched: LaunchedIncident,
+) -> None:
+    again = Officer(
+        name="Tai-Man CHAN", email="t.chan@home.example", role=OfficeRole.OFFICER
+    )
+    tagged = Officer(
+        name="Chan T M", email="chan+desk@ca.example", role=OfficeRole.OFFICER
+    )
+    change = put_down(
+        launched.engine,
+        launched.clock,
+        launched.incident,
+        withdrawal(),
+        certificates(launched),
+    )
+    people = Officers(people=(CHAN, again, tagged, LAM, WONG), problems=())
+    first = signed(launched.engine, launched.clock, change, CHAN, on=people)
+    assert first.called == 1  # LAM alone: the others may be the same person
+
+    for officer in (again, tagged):
+        with pytest.raises(Refused, match="somebody else"):
+            signed(launched.engine, launched.clock, change, officer, on=people)
+    with pytest.raises(Refused, match="manager"):
+        signed(launched.engine, launched.clock, change, WONG, on=people)
+
+
+def test_second_signature_is_refused_when_the_first_officer_left_the_list(
+    launched: LaunchedIncident,
+) -> None:
+    change = put_down(
+        launched.engine,
+        launched.clock,
+        launched.incident,
+        withdrawal(),
+        certificates(launched),
+    )
+    signed(launched.engine, launched.clock, change, CHAN)
+
+    for people in (
+        (LAM,),
+        (LAM, replace(CHAN, role=OfficeRole.MANAGER)),
+        (LAM, replace(CHAN, name="Chan Siu Ming")),
+    ):
+        with pytest.raises(Refused, match="no officer on the list"):
+            signed(
+                launched.engine,
+                launched.clock,
+                change,
+                LAM,
+                on=Officers(people=people, problems=()),
+            )
+    assert launched.states() == {"scheduled": 3}
+
+
+def test_signature_is_refused_when_the_link_was_printed_at_the_machine(
+    launched: LaunchedIncident,
+) -> None:
+    change = put_down(
+        launched.engine,
+        launched.clock,
+        launched.incident,
+        withdrawal(),
+        certificates(launched),
+    )
+
+    with pytest.raises(Refused, match="printed"):
+        sign(
+            launched.engine,
+            change,
+            Signatory(officer=CHAN, mail=None),
+            LIST,
+            mail_domain="ca.example",
+            clock=launched.clock,
+        )
+
+
+def test_proposal_lapses_when_the_certificate_is_revoked_in_the_meantime(
+    launched: LaunchedIncident,
+) -> None:
+    change = put_down(
+        launched.engine,
+        launched.clock,
+        launched.incident,
+        withdrawal(),
+        certificates(launched),
+    )
+    signed(launched.engine, launched.clock, change, CHAN)
+    launched.clock.step_to(REVOCATION)
+    launched.revoke()
+
+    done = signed(launched.engine, launched.clock, change, LAM)
+
+    assert done.state is ScopeState.LAPSED
+    assert launched.states() == {"published": 3}
+    with pytest.raises(Refused, match="lapsed already"):
+        signed(launched.engine, launched.clock, change, LAM)
+
+
+def test_the_rest_is_withdrawn_when_some_are_revoked_in_the_meantime(
+    launched: LaunchedIncident,
+) -> None:
+    change = put_down(
+        launched.engine,
+        launched.clock,
+        launched.incident,
+        withdrawal(),
+        certificates(launched, 2),
+    )
+    signed(launched.engine, launched.clock, change, CHAN)
+    with writing(launched.engine) as connection:
+        revocations.bring_forward(
+            connection, certificates=certificates(launched), to=LAUNCH
+        )
+    launched.revoke()
+
+    done = signed(launched.engine, launched.clock, change, LAM)
+
+    assert (done.applied, done.too_late) == (1, 1)
+    assert launched.states() == {"published": 1, "withdrawn": 1, "scheduled": 1}
+
+
+def test_nothing_is_withdrawn_when_the_ca_is_being_asked_for_it(
+    launched: LaunchedIncident,
+) -> None:
+    change = put_down(
+        launched.engine,
+        launched.clock,
+        launched.incident,
+        withdrawal(),
+        launched.certificates,
+    )
+    signed(launched.engine, launched.clock, change, CHAN)
+    launched.clock.step_to(REVOCATION)
+    with writing(launched.engine) as connection:
+        due = revocations.claim_due(
+            connection,
+            owner="a process that is at it",
+            now=REVOCATION,
+            due_before=REVOCATION,
+            lease_within=MINUTE,
+            limit=9,
+        )
+    launched.step(minutes=5)  # nobody knows whether it ended
+
+    with pytest.raises(Refused, match="at this moment"):
+        signed(launched.engine, launched.clock, change, LAM)
+
+    with writing(launched.engine) as connection:
+        revocations.record_answers(
+            connection,
+            owner="a process that is at it",
+            outcomes=[
+                Outcome(
+                    certificate_id=one.certificate_id,
+                    incident=one.incident,
+                    is_revoked=False,
+                    answer=AnswerKind.UNKNOWN.value,
+                    detail="",
+                    ca_revoked_at=None,
+                    next_at=launched.clock.now(),
+                )
+                for one in due
+            ],
+            now=launched.clock.now(),
+        )
+    assert signed(launched.engine, launched.clock, change, LAM).applied == 3
+    launched.revoke()
+    assert launched.states() == {"withdrawn": 3}
+
+
+def test_late_answer_of_the_ca_is_the_truth_when_a_certificate_was_withdrawn(
+    launched: LaunchedIncident,
+) -> None:
+    agreed(
+        launched.engine,
+        launched.clock,
+        launched.incident,
+        withdrawal(),
+        certificates(launched),
+    )
+    with writing(launched.engine) as connection:
+        revocations.record_answers(
+            connection,
+            owner="a process that slept for hours",
+            outcomes=[
+                Outcome(
+                    certificate_id=launched.certificates[0],
+                    incident=launched.incident,
+                    is_revoked=True,
+                    answer=AnswerKind.DONE.value,
+                    detail="",
+                    ca_revoked_at=launched.clock.now(),
+                    next_at=launched.clock.now(),
+                )
+            ],
+            now=launched.clock.now(),
+        )
+
+    assert launched.states() == {"revoked": 1, "scheduled": 2}
+    assert launched.rows()[0].withdrawn_at is not None
+
+
+def test_proposal_has_no_effect_when_it_is_refused(
+    launched: LaunchedIncident,
+) -> None:
+    change = put_down(
+        launched.engine,
+        launched.clock,
+        launched.incident,
+        withdrawal(),
+        certificates(launched),
+    )
+    signed(launched.engine, launched.clock, change, CHAN)
+
+    with pytest.raises(BadInput):
+        refuse(launched.engine, change, LAM, why=" ", clock=launched.clock)
+    assert refuse(
+        launched.engine, change, LAM, why="It is affected.", clock=launched.clock
+    )
+    assert not refuse(launched.engine, change, LAM, why="Again", clock=launched.clock)
+
+    with pytest.raises(Refused, match="refused already"):
+        signed(launched.engine, launched.clock, change, LAM)
+    assert change_of(launched, change).ended_by == LAM.name
+
+
+def test_nothing_can_be_proposed_when_the_incident_is_a_drill(
+    engine: Engine, clock: SteppedClock
+) -> None:
+    with writing(engine) as connection:
+        insert_incident(connection, is_drill=True)
+
+    with pytest.raises(Refused, match="drill"):
+        put_down(engine, clock, IncidentId("test-incident"), withdrawal(), [])
+
+
+def test_one_of_two_wins_when_officers_race(launched: LaunchedIncident) -> None:
+    """LAM signs while CHAN takes it back; never both."""
+    change = put_down(
+        launched.engine,
+        launched.clock,
+        launched.incident,
+        withdrawal(),
+        certificates(launched),
+    )
+    signed(launched.engine, launched.clock, change, CHAN)
+    lam = come_in(launched.engine, LAM, launched.clock.now())
+    start, ended = threading.Barrier(2), dict[str, object]()
+
+    def race(name: str, act: Callable[[], object]) -> None:
+        start.wait()
+        try:
+            ended[name] = act()
+        except Refused as error:
+            ended[name] = error
+
+    threads = [
+        threading.Thread(target=race, args=(name, act))
+        for name, act in (
+            (
+                "sign",
+                lambda: sign(
+                    launched.engine,
+                    change,
+                    lam,
+                    LIST,
+                    mail_domain="ca.example",
+                    clock=launched.clock,
+                ),
+            ),
+            (
+                "refuse",
+                lambda: refuse(
+                    launched.engine, change, CHAN, why="No", clock=launched.clock
+                ),
+            ),
+        )
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+
+    state = change_of(launched, change).state
+    if state is ScopeState.AGREED:
+        assert ended["refuse"] is False
+        assert launched.states() == {"scheduled": 2, "withdrawn": 1}
+    else:
+        assert state is ScopeState.REFUSED
+        assert isinstance(ended["sign"], Refused)
+        assert launched.states() == {"scheduled": 3}
+    as_it_should(launched)
+
+
+def test_incident_ends_when_the_rest_was_withdrawn(launched: LaunchedIncident) -> None:
+    agreed(
+        launched.engine,
+        launched.clock,
+        launched.incident,
+        withdrawal(),
+        certificates(launched, 2),
+    )
+    launched.clock.step_to(REVOCATION)
+    launched.revoke()
+
+    with writing(launched.engine) as connection:
+        connection.execute(update(table(Notice)).values(state="sent"))
+        connection.execute(update(table(Subscriber)).values(look_at=None))
+        assert finished_incidents(connection, now=launched.clock.now()) == [
+            launched.incident
+        ]
+
+
+# A court order
+
+
+def test_order_keeps_a_certificate_until_it_ends_and_not_a_minute_longer(
+    launched: LaunchedIncident,
+) -> None:
+    end = REVOCATION + 2 * HOUR
+    agreed(
+        launched.engine,
+        launched.clock,
+        launched.incident,
+        order(end),
+        certificates(launched),
+    )
+    assert launched.rows()[0].revocation_time == REVOCATION
+
+    launched.clock.step_to(end - timedelta(microseconds=1))
+    launched.revoke()
+    assert launched.states() == {"scheduled": 1, "published": 2}
+    with reading(launched.engine) as connection:
+        assert revocations.next_due(connection) == end
+
+    launched.clock.step_to(end)
+    launched.revoke()
+    assert launched.states() == {"published": 3}
+    assert launched.rows()[0].revocation_time == REVOCATION
+    as_it_should(launched)
+
+
+def test_guard_alone_revokes_when_an_order_has_ended(
+    launched: LaunchedIncident, tmp_path: Path
+) -> None:
+    end = DEADLINE + HOUR
+    agreed(
+        launched.engine,
+        launched.clock,
+        launched.incident,
+        order(end),
+        launched.certificates,
+    )
+
+    def guard() -> Any:
+        return guard_once(
+            launched.engine,
+            launched.ca,
+            launched.publication,
+            launched.clock,
+            heartbeat=tmp_path / "heartbeat",
+            grace=MINUTE,
+            owner="guard",
+        )
+
+    launched.clock.step_to(DEADLINE + MINUTE)
+    watched = guard()
+    assert watched.all_is_well  # what an order restrains is not due
+    assert watched.outstanding.restrained == 3
+    assert json.loads((tmp_path / "heartbeat").read_text())["restrained"] == 3
+
+    launched.clock.step_to(end + MINUTE)
+    assert guard().revoked.revoked == 3
+    launched.step(minutes=1)
+    guard()
+    assert launched.states() == {"published": 3}
+
+
+def test_watchdog_raises_the_alarm_when_an_order_reaches_beyond_the_deadline(
+    launched: LaunchedIncident, tmp_path: Path
+) -> None:
+    end = DEADLINE + HOUR
+    agreed(
+        launched.engine,
+        launched.clock,
+        launched.incident,
+        order(end),
+        certificates(launched),
+    )
+    launched.clock.step_to(REVOCATION)
+    launched.revoke()
+
+    def look() -> list[tuple[str, str]]:
+        watched = watchdog_once(
+            launched.engine,
+            launched.clock,
+            telling=Telling(mail_domain="ca.example"),
+            publication_within=HOUR,
+            heartbeat=Heartbeat(grace=timedelta(days=9), file=tmp_path / "beat"),
+        )
+        assert watched.all_is_well
+        escalation = table(Escalation)
+        with reading(launched.engine) as connection:
+            return [
+                (row.cause, row.state)
+                for row in connection.execute(
+                    select(escalation).where(escalation.c.cause == "order-overdue")
+                )
+            ]
+
+    launched.clock.step_to(DEADLINE - MINUTE)
+    assert look() == []
+    launched.clock.step_to(DEADLINE + MINUTE)
+    assert [cause for cause, _ in look()] == ["order-overdue"]
+    assert len(look()) == 1
+
+    launched.clock.step_to(end)
+    launched.revoke()
+    assert look() == [("order-overdue", "ended")]
+
+
+def test_order_ends_at_once_when_one_officer_lifts_it(
+    launched: LaunchedIncident,
+) -> None:
+    change = agreed(
+        launched.engine,
+        launched.clock,
+        launched.incident,
+        order(DEADLINE + HOUR),
+        certificates(launched),
+    )
+    launched.clock.step_to(REVOCATION + MINUTE)
+    launched.revoke()
+    assert launched.states() == {"scheduled": 1, "published": 2}
+
+    eased = end_order(
+        launched.engine,
+        change,
+        actor=LAM.actor,
+        why="Discharged on appeal",
+        clock=launched.clock,
+    )
+    launched.revoke()
+
+    assert eased == 1
+    assert launched.states() == {"published": 3}
+    as_it_should(launched)
+
+
+def test_end_of_an_order_moves_earlier_only(launched: LaunchedIncident) -> None:
+    change = agreed(
+        launched.engine,
+        launched.clock,
+        launched.incident,
+        order(DEADLINE),
+        certificates(launched),
+    )
+
+    def end(at: datetime) -> int:
+        return end_order(
+            launched.engine,
+            change,
+            actor=LAM.actor,
+            why="Varied",
+            clock=launched.clock,
+            ends_at=at,
+        )
+
+    for later in (DEADLINE, DEADLINE + HOUR):
+        with pytest.raises(BadInput, match="earlier only"):
+            end(later)
+    assert end(DEADLINE - HOUR) == 1
+    assert end(REVOCATION - HOUR) == 1
+    assert launched.rows()[0].due_at == REVOCATION
+    launched.clock.step_to(REVOCATION)
+    with pytest.raises(Refused):
+        end(REVOCATION)
+    launched.revoke()
+    assert launched.states() == {"published": 3}
+
+
+def test_longer_of_two_orders_holds_until_it_is_lifted(
+    launched: LaunchedIncident,
+) -> None:
+    short, long = REVOCATION + HOUR, REVOCATION + 3 * HOUR
+    first = agreed(
+        launched.engine,
+        launched.clock,
+        launched.incident,
+        order(short),
+        certificates(launched),
+    )
+    second = agreed(
+        launched.engine,
+        launched.clock,
+        launched.incident,
+        order(long),
+        certificates(launched),
+    )
+    assert launched.rows()[0].restrained_until == long
+
+    end_order(
+        launched.engine, first, actor=LAM.actor, why="Lifted", clock=launched.clock
+    )
+    assert launched.rows()[0].restrained_until == long
+    end_order(
+        launched.engine, second, actor=LAM.actor, why="Lifted", clock=launched.clock
+    )
+    row = launched.rows()[0]
+    assert (row.restrained_until, row.due_at) == (LAUNCH, REVOCATION)
+
+
+def test_report_of_a_subscriber_brings_nothing_forward_past_an_order(
+    launched: LaunchedIncident,
+) -> None:
+    end = REVOCATION + HOUR
+    agreed(
+        launched.engine,
+        launched.clock,
+        launched.incident,
+        order(end),
+        certificates(launched),
+    )
+
+    with writing(launched.engine) as connection:
+        moved = revocations.bring_forward(
+            connection, certificates=launched.certificates, to=LAUNCH
+        )
+    launched.revoke()
+
+    assert moved == 3
+    assert launched.states() == {"scheduled": 1, "published": 2}
+    row = launched.rows()[0]
+    assert (row.revocation_time, row.due_at) == (LAUNCH, end)
+
+
+def test_order_holds_what_the_ca_refused_before(launched: LaunchedIncident) -> None:
+    launched.clock.step_to(REVOCATION)
+    serials = range(0x1000, 0x1003)
+    launched.revoke(
+        WaywardCa(
+            launched.ca, answers=dict.fromkeys(serials, AnswerKind.PENDING_APPROVAL)
+        )
+    )
+    assert launched.states() == {"submitted": 3}
+    end = REVOCATION + HOUR
+    agreed(
+        launched.engine,
+        launched.clock,
+        launched.incident,
+        order(end),
+        launched.certificates,
+    )
+
+    launched.clock.step_to(end - MINUTE)
+    launched.revoke()
+    assert launched.states() == {"submitted": 3}
+
+    launched.clock.step_to(end)
+    launched.revoke()
+    assert launched.states() == {"published": 3}
+
+
+# What is said of it
+
+
+def test_i3_figures_forecast_and_report_account_for_both(
+    launched: LaunchedIncident, tmp_path: Path
+) -> None:
+    agreed(
+        launched.engine,
+        launched.clock,
+        launched.incident,
+        withdrawal(),
+        launched.certificates[:1],
+    )
+    agreed(
+        launched.engine,
+        launched.clock,
+        launched.incident,
+        order(DEADLINE + 3 * HOUR),
+        launched.certificates[1:2],
+    )
+    with writing(launched.engine) as connection:
+        connection.execute(
+            update(table(Incident)).values(
+                plan={"rate_per_second": 10.0, "publication_delay_seconds": 60}
+            )
+        )
+    with reading(launched.engine) as connection:
+        ahead = incident_forecast(
+            incident_figures(connection, incident=launched.incident, now=LAUNCH)
+        )
+    assert ahead is not None
+    assert ahead.at_risk
+    assert ahead.done_at > DEADLINE + 3 * HOUR
+    assert "A court order keeps 1 of 2" in ahead.sentence
+
+    launched.clock.step_to(DEADLINE + HOUR)
+    launched.revoke()
+    written = write_report(
+        launched.engine,
+        incident=launched.incident,
+        directory=tmp_path / "report",
+        clock=launched.clock,
+    )
+
+    figures = written.figures
+    assert (figures.certificates, figures.to_publish) == (3, 2)
+    assert (figures.published, figures.withdrawn, figures.restrained) == (1, 1, 1)
+    assert (figures.unpublished, figures.restrained_overdue) == (1, 1)
+    status = (tmp_path / "report" / "status.md").read_text("utf-8")
+    assert "| Withdrawn: listed wrongly, not revoked | 1 | 33.4 % |" in status or (
+        "| Withdrawn: listed wrongly, not revoked | 1 | 33.3 % |" in status
+    )
+    assert "a court order restrains the CA | 1 |" in status
+    assert "issued under the corrected profile" in status
+    assert "High Court of Hong Kong (HCMP 1234/2026)" in status
+    assert "overdue: 1." in status
+    table_ = (tmp_path / "report" / "certificates.csv").read_text("utf-8").splitlines()
+    assert table_[0].endswith("Revocation reason,Withdrawn or restrained")
+    assert ",N/A,N/A,N/A," in table_[1]
+    assert "withdrawn by two officers" in table_[1]
+    assert ",Delayed,2026-03-07T12:00:00Z,superseded," in table_[2]
+    assert table_[3].endswith(",superseded,")
+
+
+def test_subscriber_is_told_once_and_reminded_of_the_rest_only(
+    launched: LaunchedIncident,
+) -> None:
+    change = agreed(
+        launched.engine,
+        launched.clock,
+        launched.incident,
+        withdrawal(),
+        certificates(launched, 2),
+    )
+
+    notice = table(Notice)
+    with reading(launched.engine) as connection:
+        rows = connection.execute(
+            select(notice.c.sequence, notice.c.state).where(
+                notice.c.kind == "withdrawal"
+            )
+        ).all()
+    assert [tuple(row) for row in rows] == [(change, "planned")]
+
+
+def test_preview_says_what_it_would_do(launched: LaunchedIncident) -> None:
+    change = put_down(
+        launched.engine,
+        launched.clock,
+        launched.incident,
+        order(DEADLINE + HOUR),
+        launched.certificates,
+    )
+
+    seen = see(launched.engine, change, clock=launched.clock)
+
+    assert seen is not None
+    text = " ".join(seen.effects)
+    assert "3 certificates will not be sent to the CA before 2026-03-07 10:00" in text
+    assert "will be missed for them" in text
+    assert "9.16.3" in text
+    assert len(seen.certificates) == 3
+    assert see(launched.engine, ScopeChangeId(99), clock=launched.clock) is None
+
+
+# What the database refuses, whatever the program says
+
+
+def refused(launched: LaunchedIncident, statement: Any, match: str) -> None:
+    with pytest.raises(DBAPIError, match=match), writing(launched.engine) as connection:
+        connection.execute(statement)
+
+
+@pytest.mark.parametrize(
+    ("values", "match"),
+    [
+        ({"state": "withdrawn", "withdrawn_at": LAUNCH}, "two officers withdraw"),
+        ({"withdrawn_at": LAUNCH}, "instant of a withdrawal"),
+        ({"restrained_until": DEADLINE}, "court order in force"),
+        ({"due_at": DEADLINE}, "due at its revocation time"),
+    ],
+)
+def test_i1_database_refuses_a_way_out_when_nobody_has_signed(
+    launched: LaunchedIncident, values: dict[str, Any], match: str
+) -> None:
+    refused(launched, update(ROWS).values(values), match)
+
+
+def test_i1_database_refuses_a_withdrawal_when_one_officer_has_signed(
+    launched: LaunchedIncident,
+) -> None:
+    change = put_down(
+        launched.engine,
+        launched.clock,
+        launched.incident,
+        withdrawal(),
+        certificates(launched),
+    )
+    signed(launched.engine, launched.clock, change, CHAN)
+
+    refused(
+        launched,
+        update(ROWS)
+        .where(ROWS.c.certificate_id == launched.certificates[0])
+        .values(state="withdrawn", withdrawn_at=LAUNCH),
+        "two officers withdraw",
+    )
+    refused(launched, update(CHANGES).values(state="agreed"), "two.officers")
+    # The same person's other mail, and a name that is made up.
+    other = come_in(launched.engine, CHAN, LAUNCH)
+    second = {
+        "state": "agreed",
+        "second_by": "Somebody Else",
+        "second_key": LAM.key,
+        "second_mail_id": other.mail,
+        "second_at": LAUNCH,
+    }
+    refused(launched, update(CHANGES).values(second), "two officers sign")
+    printed = come_in(launched.engine, LAM, LAUNCH, state="printed")
+    refused(
+        launched,
+        update(CHANGES).values(second | {"second_mail_id": printed.mail}),
+        "two officers sign",
+    )
+    unused = come_in(launched.engine, LAM, LAUNCH, used_at=None)
+    refused(
+        launched,
+        update(CHANGES).values(second | {"second_mail_id": unused.mail}),
+        "two officers sign",
+    )
+
+
+def test_i1_database_refuses_to_change_what_was_signed(
+    launched: LaunchedIncident,
+) -> None:
+    change = agreed(
+        launched.engine,
+        launched.clock,
+        launched.incident,
+        order(DEADLINE),
+        certificates(launched),
+    )
+    of_change = update(CHANGES).where(CHANGES.c.id == change)
+
+    refused(launched, of_change.values(reason="another"), "stays as it is")
+    refused(
+        launched, of_change.values(ends_at=DEADLINE + HOUR), "never moves later|order"
+    )
+    refused(launched, of_change.values(first_by="Nobody"), "signature stays")
+    refused(launched, of_change.values(state="refused"), "stays so")
+    refused(launched, delete(CHANGES), "never deleted|foreign|FOREIGN")
+    refused(
+        launched,
+        insert(table(ScopedCertificate)).values(
+            change_id=change,
+            certificate_id=launched.certificates[1],
+            outcome="open",
+        ),
+        "before the first signature",
+    )
+    refused(
+        launched,
+        update(table(ScopeDocument)).values(content=b"another"),
+        "stays as it is",
+    )
+    # What the order does not name, and what it would no longer allow.
+    refused(
+        launched,
+        update(ROWS)
+        .where(ROWS.c.certificate_id == launched.certificates[1])
+        .values(restrained_until=DEADLINE),
+        "court order in force",
+    )
+    end_order(
+        launched.engine, change, actor=LAM.actor, why="Lifted", clock=launched.clock
+    )
+    refused(
+        launched,
+        update(ROWS)
+        .where(ROWS.c.certificate_id == launched.certificates[0])
+        .values(restrained_until=DEADLINE),
+        "court order in force",
+    )
+    refused(
+        launched,
+        update(ROWS)
+        .where(ROWS.c.certificate_id == launched.certificates[0])
+        .values(restrained_until=None),
+        "stays on record",
+    )
+
+
+def test_i1_database_refuses_another_incidents_decision(
+    launched: LaunchedIncident,
+) -> None:
+    with writing(launched.engine) as connection:
+        other = insert_incident(connection, id="other-incident")
+
+    with pytest.raises(DBAPIError, match="before the first signature"):
+        put_down(
+            launched.engine,
+            launched.clock,
+            other,
+            withdrawal(),
+            certificates(launched),
+        )
+
+
+def test_i1_database_refuses_to_undo_a_withdrawal(launched: LaunchedIncident) -> None:
+    agreed(
+        launched.engine,
+        launched.clock,
+        launched.incident,
+        withdrawal(),
+        certificates(launched),
+    )
+    row = update(ROWS).where(ROWS.c.certificate_id == launched.certificates[0])
+
+    refused(launched, row.values(state="scheduled"), "withdrawal stays")
+    refused(launched, row.values(withdrawn_at=REVOCATION), "instant of a withdrawal")
+
+
+_KILLED = """
+import os, sys
+from datetime import datetime
+from fakes.scope import LAM, LIST, come_in
+from models.terms import ScopeChangeId
+from tocsin.clock import SteppedClock
+from tocsin.steps import scope
+from tocsin.store import audit
+from tocsin.store.session import open_engine
+
+url, change, at, after = sys.argv[1:]
+clock = SteppedClock(datetime.fromisoformat(at))
+engine = open_engine(url)
+who = come_in(engine, LAM, clock.now())
+append = audit.append
+
+def killed(*args, **kwargs):
+    append(*args, **kwargs)
+    os.kill(os.getpid(), 9)
+
+if after == "record":  # the last statement before the transaction ends
+    audit.append = killed
+scope.sign(engine, ScopeChangeId(int(change)), who, LIST, mail_domain="ca.example",
+           clock=clock)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("after", ["record", "commit"])
+def test_i4_all_or_nothing_has_happened_when_the_signing_process_is_killed(
+    launched: LaunchedIncident, database_url: str, after: str
+) -> None:
+    change = put_down(
+        launched.engine,
+        launched.clock,
+        launched.incident,
+        withdrawal(),
+        certificates(launched),
+    )
+    signed(launched.engine, launched.clock, change, CHAN)
+
+    ended = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            _KILLED,
+            database_url,
+            str(change),
+            launched.clock.now().isoformat(),
+            after,
+        ],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        check=False,
+        timeout=60,
+    )
+
+    assert ended.returncode == -9
+    happened = after == "commit"
+    states = {"scheduled": 2, "withdrawn": 1} if happened else {"scheduled": 3}
+    assert launched.states() == states
+    as_it_should(launched)
+    done = signed(launched.engine, launched.clock, change, LAM)
+    assert done.state is ScopeState.AGREED
+    assert launched.states() == {"scheduled": 2, "withdrawn": 1}
+    notice = table(Notice)
+    with reading(launched.engine) as connection:
+        planned = connection.execute(
+            select(notice).where(notice.c.kind == "withdrawal")
+        ).all()
+        mails = connection.execute(
+            select(table(OfficeMail)).where(table(OfficeMail).c.kind == "scope-change")
+        ).all()
+    assert len(planned) == 1
+    assert len(mails) == 1
+    as_it_should(launched)

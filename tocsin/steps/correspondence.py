@@ -1,0 +1,104 @@
+"""What letters of all kinds are written from: who writes, about what, and by which link."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from models.terms import ContactRole, IncidentId, ScopeChangeId, SubscriberId
+from tocsin.links import SUBSCRIBER, LinkClaims
+from tocsin.mail.render import CertificateLine, Rendered
+from tocsin.store.incidents import IncidentRecord
+from tocsin.store.matters import (
+    CertificateSample,
+    ListedCertificate,
+    LiveEscalation,
+    WithdrawnSample,
+)
+from tocsin.store.outbox import ClaimedNotice
+
+LINK_VALID_WITHIN = timedelta(days=90)
+"""After the deadline: people look back at what they did."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """
+    Who the mail comes from.
+
+    Args:
+        address: The sender's address.
+        name: The sender's name.
+        bounce_domain: Domain of return paths.
+        portal_url: Where subscribers answer, without a trailing slash.
+        ca_name: How the CA calls itself.
+        ca_phone: Whom to call, day and night.
+        ca_site: The CA's own site.
+        reply_to: Where people's answers go; None: to the sender.
+
+    """
+
+    address: str
+    name: str
+    bounce_domain: str
+    portal_url: str
+    ca_name: str
+    ca_phone: str
+    ca_site: str
+    reply_to: str | None = None
+
+    @property
+    def mail_domain(self) -> str:
+        """The domain of Message-IDs."""
+        return self.address.rpartition("@")[2]
+
+    def return_path(self, verp_token: str) -> str:
+        """Return the envelope sender that tells the notice when it comes back."""
+        return f"bounce+{verp_token}@{self.bounce_domain}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matters:
+    """What a batch of notices is about, read together and once."""
+
+    incidents: Mapping[IncidentId, IncidentRecord]
+    samples: Mapping[SubscriberId, CertificateSample]
+    escalations: Mapping[tuple[IncidentId, ContactRole], Sequence[LiveEscalation]]
+    withdrawn: Mapping[tuple[ScopeChangeId, SubscriberId], WithdrawnSample] = field(
+        default_factory=dict
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What a letter says, and what goes along with it."""
+
+    rendered: Rendered
+    certificates: bytes | None = None
+    calendar: bytes | None = None
+    escalations: tuple[int, ...] = ()
+
+
+def subscriber_claims(
+    notice: ClaimedNotice, record: IncidentRecord, subscriber: SubscriberId
+) -> LinkClaims:
+    """Return what the link in a letter to a subscriber stands for."""
+    return LinkClaims(
+        incident=notice.incident,
+        subscriber=subscriber,
+        contact=notice.to.contact,
+        purpose=SUBSCRIBER,
+        generation=notice.to.token_generation,
+        expires_at=record.deadline + LINK_VALID_WITHIN,
+    )
+
+
+def listed(certificates: Sequence[ListedCertificate]) -> tuple[CertificateLine, ...]:
+    """Write certificates as a letter lists them."""
+    return tuple(
+        CertificateLine(
+            name=one.name,
+            serial=one.serial,
+            not_after=one.not_after.date().isoformat() if one.not_after else "",
+        )
+        for one in certificates
+    )
