@@ -15,6 +15,7 @@ from models.terms import (
     OfficeRole,
     ScopeChangeId,
     ScopeKind,
+    ScopeState,
 )
 from tocsin.clock import Clock
 from tocsin.policy.office import Officer, Officers
@@ -106,6 +107,7 @@ def signed(
     on: Officers = LIST,
 ) -> Signed:
     """Let officers sign one after the other; returns what the last signature did."""
+    done = Signed(state=ScopeState.PROPOSED)
     for officer in officers:
         done = sign(
             engine,
