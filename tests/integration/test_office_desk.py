@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from factories import (
+    DEADLINE,
     HOUR,
     LAUNCH,
     insert_certificates,
@@ -23,6 +24,7 @@ from factories import (
 )
 from fakes.office import CHAN, LAM, WONG, OfficeWorld, form_nonce, office_world
 from fakes.officers import Desk, lay_desk
+from fakes.scope import order, put_down
 from fastapi.routing import APIRoute
 from portal_server import LINKS, claims_for
 from sqlalchemy import Engine, insert, select, update
@@ -39,6 +41,7 @@ from models.terms import (
     IncidentId,
     IncidentState,
     NoticeKind,
+    ScopeChangeId,
     SubscriberId,
 )
 from tocsin.ca.embedded import EmbeddedCa
@@ -69,6 +72,7 @@ class Filled:
     subscriber: SubscriberId
     other: IncidentId
     others_subscriber: SubscriberId
+    change: ScopeChangeId
     files: Desk
 
     @property
@@ -148,11 +152,8 @@ def fill(world: OfficeWorld, folder: Path) -> Filled:
         )
         subscriber = insert_subscriber(connection, incident)
         insert_contact(connection, incident, subscriber)
-        insert_revocations(
-            connection,
-            incident,
-            insert_certificates(connection, incident, subscriber, 2),
-        )
+        certificates = insert_certificates(connection, incident, subscriber, 2)
+        insert_revocations(connection, incident, certificates)
         other = insert_incident(
             connection, id="other-incident", title="Another one", ladder=ladder
         )
@@ -164,6 +165,9 @@ def fill(world: OfficeWorld, folder: Path) -> Filled:
         subscriber=subscriber,
         other=other,
         others_subscriber=others_subscriber,
+        change=put_down(
+            world.engine, world.clock, incident, order(DEADLINE), certificates
+        ),
         files=lay_desk(folder / "files", embedded_ca=world.settings.embedded_ca),
     )
 
@@ -196,13 +200,18 @@ def addresses(filled: Filled) -> list[tuple[str, str]]:
         (
             method,
             route.path.replace("{rest:path}", "nothing").format(
-                incident=filled.incident, subscriber=filled.subscriber
+                incident=filled.incident,
+                subscriber=filled.subscriber,
+                kind="order",
+                change=filled.change,
+                act="sign",
             ),
         )
         for route in filled.world.app.routes
         if isinstance(route, APIRoute) and route.path.startswith("/desk")
         for method in sorted(route.methods or ())
-        if route.path not in ("/desk/sign-in", "/desk/in/{token}")
+        # These have a link of their own; "test_office_scope.py" has those to sign.
+        if not route.path.startswith(("/desk/sign-in", "/desk/in/", "/desk/sign/"))
     ]
 
 
@@ -272,6 +281,7 @@ def test_scanner_that_presses_every_button_untouched_changes_nothing(
         f"/desk/i/{draft}",
         f"{filled.at_subscriber}/contact",
         f"{filled.at_subscriber}/call",
+        f"{filled.base}/scope/{filled.change}",
         "/desk/new",
     ):
         page = officer.get(address).text
