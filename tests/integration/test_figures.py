@@ -224,7 +224,8 @@ def test_i3_every_certificate_is_counted_once_when_states_are_mixed(
 
     assert seen.certificates == 10
     assert seen.revocation == {"scheduled": 3, "submitted": 3, "revoked": 0} | {
-        "published": 4
+        "published": 4,
+        "withdrawn": 0,
     }
     assert (seen.published_before_deadline, seen.published_late) == (3, 1)
     assert (seen.published, seen.unpublished, seen.overdue) == (4, 6, 6)

@@ -213,7 +213,7 @@ def test_proposal_is_sent_back_when_something_is_to_be_mended(
         ("order", {"document": b""}, "document"),
         ("order", {"document": b"<html><script>alert(1)"}, "document"),
     ):
-        answer = propose(chan, kind, **changes)  # type: ignore[arg-type]
+        answer = propose(chan, kind, **changes)
 
         assert answer.status_code == 422, (kind, changes)
         assert f'href="#{field}"' in answer.text

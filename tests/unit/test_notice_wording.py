@@ -9,12 +9,17 @@ from tocsin.mail.render import (
     NoticeContext,
     Rendered,
     TemplateSet,
+    WithdrawalContext,
     render_notice,
 )
 from tocsin.mail.samples import sample_contexts
 
 TEMPLATES = TemplateSet.from_files()
-TO_SUBSCRIBERS = [kind for kind in NoticeKind if kind is not NoticeKind.ESCALATION]
+TO_SUBSCRIBERS = [
+    kind
+    for kind in NoticeKind
+    if kind not in {NoticeKind.ESCALATION, NoticeKind.WITHDRAWAL}
+]
 # As long as real ones are, with the hyphens that base64url has.
 LINK = (
     "https://certificates.ca.example/s/WyIyMDI0MDMxOC1hYmMxMjMiLDEyMyw0NTYsInN1YnNj-"
@@ -95,3 +100,27 @@ def test_first_screen_says_what_when_which_and_what_to_do_before_why(
     for words in (body, notice.text.casefold()):
         places = [words.index(part.casefold()) for part in wanted]
         assert places == sorted(places)
+
+
+@pytest.mark.parametrize("language", ["en", "zh-Hant"])
+@pytest.mark.parametrize("name", ["1 certificates", "98 certificates"])
+def test_withdrawal_says_first_that_nothing_is_revoked_and_what_is_still_affected(
+    language: str, name: str
+) -> None:
+    context = sample_contexts(NoticeKind.WITHDRAWAL, TEMPLATES.language(language))[name]
+    assert isinstance(context, WithdrawalContext)
+    notice = render_notice(
+        TEMPLATES, kind=NoticeKind.WITHDRAWAL, language=language, context=context
+    )
+
+    told = {"en": "will not be revoked", "zh-Hant": "不會撤銷"}[language]
+    rest = {"en": "still affected", "zh-Hant": "仍受影響"}[language]
+    why = {"en": "why\n", "zh-Hant": "【原因】"}[language]
+    text = notice.text.casefold()
+    assert text.index(told) < text.index(context.certificates[0].name) < text.index(why)
+    assert (rest in text) == (context.remaining > 0)
+    assert (rest in notice.html.casefold()) == (context.remaining > 0)
+    assert context.link in notice.text.splitlines()
+    if context.total == 1:
+        assert "they " not in text
+        assert "these" not in text

@@ -39,9 +39,7 @@ def sample_contexts(kind: NoticeKind, language: Language) -> dict[str, AnyContex
         }
     if kind is NoticeKind.WITHDRAWAL:
         return {
-            f"{total} certificates, {remaining} remaining": _withdrawn(
-                total, remaining, name
-            )
+            f"{total} certificates": _withdrawn(total, remaining, name)
             for total, remaining, name in ((1, 0, ""), (98, 1, "陳大文"), (5, 400, "A"))
         }
     return {

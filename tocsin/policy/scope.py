@@ -251,8 +251,8 @@ def effects(
     count = _count(len(free))
     if proposal.kind is ScopeKind.WITHDRAWAL:
         yield (
-            f"{count} will not be revoked, now or later, and {_is_are(len(free))} no "
-            "longer counted as affected. This cannot be taken back."
+            f"{count} will not be revoked, now or later, and {_is_are(len(free))} "
+            "counted as withdrawn. This cannot be taken back."
         )
         yield (
             "The subscribers who were told are told so. Every report from now on says "

@@ -16,11 +16,13 @@ from models.terms import (
     NoticeKind,
     NoticeState,
     RevocationState,
+    ScopeState,
 )
 from tocsin.policy.facts import IncidentFacts
 from tocsin.policy.ladder import Condition, DueStep, parse_ladder
 from tocsin.policy.ladder import timetable as ladder_timetable
 from tocsin.policy.worklists import TimetableEntry
+from tocsin.store.scope import list_changes
 from tocsin.store.summaries import incident_summary
 from tocsin.store.worklists import held_certificates
 
@@ -75,6 +77,7 @@ def timetable(
                 certificates=_unrevoked(connection, incident),
             )
         )
+    entries += _orders(connection, incident)
     return tuple(sorted(entries, key=lambda entry: entry.at))
 
 
@@ -184,6 +187,19 @@ def _past(connection: Connection, incident: IncidentId) -> _Past:
         sent={row.sequence: row.sent for row in notices},
         escalations={row.level: row.raised for row in escalations},
     )
+
+
+def _orders(connection: Connection, incident: IncidentId) -> list[TimetableEntry]:
+    """When court orders end: what they kept is revoked then."""
+    return [
+        TimetableEntry(
+            at=change.ends_at,
+            name=f"Court order {change.change} ends: what it kept is revoked",
+            certificates=change.applied,
+        )
+        for change in list_changes(connection, incident=incident)
+        if change.state is ScopeState.AGREED and change.ends_at is not None
+    ]
 
 
 def _unrevoked(connection: Connection, incident: IncidentId) -> int:
