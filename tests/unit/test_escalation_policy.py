@@ -349,7 +349,11 @@ def test_every_cause_has_its_words_and_its_end() -> None:
     assert {Condition(one).cause for one in Condition} == {
         None,
         *EscalationCause,
-    } - {EscalationCause.UNREACHABLE, EscalationCause.STEP_MISSED}
+    } - {
+        EscalationCause.UNREACHABLE,
+        EscalationCause.STEP_MISSED,
+        EscalationCause.ORDER_OVERDUE,
+    }
 
 
 # The whole incident.

@@ -65,7 +65,7 @@ def _with_a_slip(text: str) -> str:
     [
         ("body.txt", _with_a_slip, "contcat_name"),
         ("body.html", lambda text: text + "{% if %}", "Expected an expression"),
-        ("body.txt", lambda _: "Soon.", "the revocation's instant is not in body.txt"),
+        ("body.txt", lambda _: "Soon.", " is not in body.txt"),
         ("subject.txt", lambda _: " ", "the subject is empty"),
         ("subject.txt", lambda _: "{{ total|length }}", "has no len"),
     ],

@@ -10,8 +10,10 @@ from tocsin.mail.render import TemplateSet
 
 SOURCES = TemplateSet.from_files().sources()
 HTML = "en/final/body.html"
-READERS = 6 * sum(kind is not NoticeKind.ESCALATION for kind in NoticeKind)
-"""Notices to sample subscribers in one language: six readers of each kind."""
+READERS = 6 * sum(
+    kind not in {NoticeKind.ESCALATION, NoticeKind.WITHDRAWAL} for kind in NoticeKind
+)
+"""Notices of a revocation in one language: six sample readers of each kind."""
 
 
 def findings(**changes: str | None) -> list[str]:

@@ -87,8 +87,8 @@ def _withdrawn(total: int, remaining: int, name: str) -> WithdrawalContext:
         more=max(0, total - len(_NAMES)),
         total=total,
         remaining=remaining,
-        reason="They were issued under the corrected profile, and the list of affected "
-        "certificates named them by a slip",
+        reason="Issued under the corrected profile; the list of affected certificates "
+        "had the wrong serial numbers",
         link=_LINK,
         ca_name="Example CA",
         ca_phone="+852 5550 0100",
