@@ -1,0 +1,96 @@
+"""An incident with a wrongly listed certificate and a court order, from launch to the end."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from factories import HOUR
+from fakes.scope import agreed, order, withdrawal
+from fakes.walk import Walk, walking
+from sqlalchemy import select
+
+from models.base import table
+from models.revocation import Revocation
+from models.terms import Circumstance, IncidentState
+from tocsin.store.figures import incident_figures
+from tocsin.store.reconciliation import verify
+from tocsin.store.session import reading
+
+pytestmark = pytest.mark.server
+
+ROWS = table(Revocation)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def walk(tmp_path: Path) -> Iterator[Walk]:
+    with walking(
+        tmp_path, circumstance=Circumstance.MISISSUED, before_launch=3 * HOUR
+    ) as walk:
+        yield walk
+
+
+def states(walk: Walk) -> list[str]:
+    with reading(walk.c.engine) as connection:
+        return list(
+            connection.execute(
+                select(ROWS.c.state).order_by(ROWS.c.certificate_id)
+            ).scalars()
+        )
+
+
+def is_closed(walk: Walk) -> bool:
+    return walk.record.state is IncidentState.CLOSED
+
+
+def test_order_ends_and_its_certificate_is_revoked_in_the_first_cycle_after_it(
+    walk: Walk,
+) -> None:
+    record = walk.record
+    assert record.revocation_starts_at is not None
+    www, mail = walk.certificates("clinic.example")
+    (school,) = walk.certificates("school.example")
+    end = record.deadline + 2 * HOUR
+    walk.live(walk.now + HOUR)
+    first = walk.take_log()
+    assert any("head@school.example gets initial" in line for _, line in first)
+    told = {line.split()[0] for _, line in first if line.endswith("gets initial")}
+
+    agreed(walk.c.engine, walk.c.clock, walk.incident, withdrawal(), [www])
+    agreed(walk.c.engine, walk.c.clock, walk.incident, order(end), [school])
+    walk.live(walk.now + MINUTE)
+
+    # Who was told is told; the others of the clinic never were.
+    clinic = {address for address in told if address.endswith("@clinic.example")}
+    assert {line for _, line in walk.take_log() if "withdrawal" in line} == {
+        f"{address} gets withdrawal" for address in clinic
+    }
+
+    walk.live(record.deadline + MINUTE)
+    assert states(walk) == ["withdrawn", "published", "scheduled"]
+    causes = {cause for cause, state, _ in walk.escalations() if state != "ended"}
+    assert "order-overdue" in causes
+    with reading(walk.c.engine) as connection:
+        figures = incident_figures(
+            connection, incident=walk.incident, now=walk.c.clock.now()
+        )
+    assert (figures.published, figures.withdrawn) == (1, 1)
+    assert (figures.overdue, figures.restrained_overdue) == (1, 1)
+    assert not is_closed(walk)
+
+    walk.live(end - MINUTE)
+    assert states(walk) == ["withdrawn", "published", "scheduled"]
+    walk.live(end)
+    assert states(walk) == ["withdrawn", "published", "published"]
+
+    walk.live()
+    assert is_closed(walk)
+    with reading(walk.c.engine) as connection:
+        row = connection.execute(
+            select(ROWS).where(ROWS.c.certificate_id == school)
+        ).one()
+        assert verify(connection, incident=walk.incident).problems == ()
+    assert row.submitted_at == end
+    assert row.revocation_time == record.revocation_starts_at
+    assert mail not in {www, school}
