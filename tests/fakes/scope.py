@@ -20,7 +20,8 @@ from models.terms import (
 from tocsin.clock import Clock
 from tocsin.policy.office import Officer, Officers
 from tocsin.policy.scope import Proposal
-from tocsin.steps.scope import Signatory, Signed, propose, sign
+from tocsin.steps.proposals import propose
+from tocsin.steps.scope import Signatory, Signed, sign
 from tocsin.store.scope import Document
 from tocsin.store.session import writing
 

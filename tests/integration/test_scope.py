@@ -54,15 +54,9 @@ from tocsin.policy.office import Officer, Officers
 from tocsin.policy.progress import incident_forecast
 from tocsin.policy.revocation import Outcome
 from tocsin.steps.outreach import Telling
+from tocsin.steps.proposals import lapse_overtaken, refuse, see
 from tocsin.steps.report import write_report
-from tocsin.steps.scope import (
-    Signatory,
-    end_order,
-    lapse_overtaken,
-    refuse,
-    see,
-    sign,
-)
+from tocsin.steps.scope import Signatory, end_order, sign
 from tocsin.steps.watchdog import Heartbeat
 from tocsin.steps.watchdog import watch_once as watchdog_once
 from tocsin.store import revocations

@@ -33,13 +33,8 @@ from tocsin.clock import SteppedClock
 from tocsin.errors import BadInput, Refused
 from tocsin.policy.office import Officer, Officers
 from tocsin.policy.revocation import Outcome
-from tocsin.steps.scope import (
-    Signatory,
-    end_order,
-    lapse_overtaken,
-    refuse,
-    sign,
-)
+from tocsin.steps.proposals import lapse_overtaken, refuse
+from tocsin.steps.scope import Signatory, end_order, sign
 from tocsin.store import revocations
 from tocsin.store.reconciliation import verify
 from tocsin.store.session import migrate, open_engine, reading, writing

@@ -13,6 +13,7 @@ from tocsin.mail.render import (
     render_notice,
 )
 from tocsin.mail.samples import sample_contexts
+from tocsin.steps.correspondence import templates_of
 
 TEMPLATES = TemplateSet.from_files()
 TO_SUBSCRIBERS = [
@@ -124,3 +125,23 @@ def test_withdrawal_says_first_that_nothing_is_revoked_and_what_is_still_affecte
     if context.total == 1:
         assert "they " not in text
         assert "these" not in text
+
+
+def test_i7_kind_of_a_later_version_is_the_shipped_one_when_it_was_not_frozen() -> None:
+    frozen = {
+        path: text if "subject" not in path else f"Frozen: {text}"
+        for path, text in TEMPLATES.sources().items()
+        if "withdrawal" not in path
+    }
+    context = sample_contexts(NoticeKind.FINAL, TEMPLATES.language("en"))
+    withdrawn = sample_contexts(NoticeKind.WITHDRAWAL, TEMPLATES.language("en"))
+
+    templates = templates_of(frozen)
+
+    for kind, sample in (
+        (NoticeKind.FINAL, context["1 certificates"]),
+        (NoticeKind.WITHDRAWAL, withdrawn["1 certificates"]),
+    ):
+        notice = render_notice(templates, kind=kind, language="en", context=sample)
+        assert notice.subject.startswith("Frozen: ") == (kind is NoticeKind.FINAL)
+    assert templates_of({}).files == frozenset()

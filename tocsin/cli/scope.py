@@ -26,7 +26,8 @@ from tocsin.settings import Settings, read_settings
 from tocsin.steps.collaborators import mailer_of, open_database, sender_of
 from tocsin.steps.naming import document_of, find_named
 from tocsin.steps.office_mail import send_office_mail
-from tocsin.steps.scope import call_officers, end_order, propose, see
+from tocsin.steps.proposals import call_officers, propose, see
+from tocsin.steps.scope import end_order
 from tocsin.store.incidents import read_incident
 from tocsin.store.named import certificates_as_they_stand
 from tocsin.store.scope import Document, list_changes

@@ -21,11 +21,12 @@ from tocsin.mail.smtp import Mailer
 from tocsin.policy.pauses import pause_sentence
 from tocsin.policy.sending import SendingRules
 from tocsin.steps.alarms import send_due_alarms
+from tocsin.steps.correspondence import templates_of
 from tocsin.steps.incoming import MailFiling, file_incoming
 from tocsin.steps.outreach import Telling, plan_forecast, plan_outreach
+from tocsin.steps.proposals import lapse_overtaken
 from tocsin.steps.replies import apply_due_replies
 from tocsin.steps.revoke import revoke_due
-from tocsin.steps.scope import lapse_overtaken
 from tocsin.steps.send import Sender, send_due
 from tocsin.steps.watchdog import NO_HEARTBEAT, Heartbeat, watch_once
 from tocsin.store import (
@@ -303,7 +304,7 @@ def _send(c: Collaborators, done: Advanced) -> None:
     def templates_for(incident: IncidentId) -> TemplateSet:
         with reading(c.engine) as connection:
             sources = incidents.frozen_templates(connection, incident=incident)
-        return TemplateSet.from_sources(sources)
+        return templates_of(sources)
 
     sent = send_due(
         c.engine,

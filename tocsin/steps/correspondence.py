@@ -4,9 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from models.terms import ContactRole, IncidentId, ScopeChangeId, SubscriberId
+from models.terms import (
+    ContactRole,
+    IncidentId,
+    NoticeKind,
+    ScopeChangeId,
+    SubscriberId,
+)
 from tocsin.links import SUBSCRIBER, LinkClaims
-from tocsin.mail.render import CertificateLine, Rendered
+from tocsin.mail.render import SHARED, CertificateLine, Rendered, TemplateSet
 from tocsin.store.incidents import IncidentRecord
 from tocsin.store.matters import (
     CertificateSample,
@@ -18,6 +24,24 @@ from tocsin.store.outbox import ClaimedNotice
 
 LINK_VALID_WITHIN = timedelta(days=90)
 """After the deadline: people look back at what they did."""
+
+
+def templates_of(frozen: Mapping[str, str]) -> TemplateSet:
+    """
+    Return an incident's templates as they were frozen (I7).
+
+    A kind of notice that came with a later version was not frozen: it is the shipped
+    one, or an incident under way could not say what it has to.
+    """
+    later = [
+        kind for kind in NoticeKind if not any(f"/{kind}/" in path for path in frozen)
+    ]
+    added = {
+        path: text
+        for path, text in TemplateSet.from_files().sources().items()
+        if any(f"/{kind}/" in path or f"{SHARED}/{kind}." in path for kind in later)
+    }
+    return TemplateSet.from_sources({**added, **frozen} if frozen else frozen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,6 @@ from sqlalchemy import (
     distinct,
     exists,
     func,
-    or_,
     select,
 )
 
@@ -42,6 +41,7 @@ from tocsin.policy.figures import (
     NoticeCount,
     check_figures,
 )
+from tocsin.store.named import restrained_now
 from tocsin.store.summaries import incident_summary
 
 _INCIDENT = table(Incident)
@@ -84,7 +84,7 @@ def incident_figures(
     summary = incident_summary(connection, incident=incident)
     entries = _grouped(connection, _ENTRY.c.outcome, _ENTRY.c.incident_id == incident)
     csrs = _csrs(connection, incident)
-    restrained = _restrained(connection, incident, now)
+    restrained = restrained_now(connection, incident=incident, now=now)
     revocation = connection.execute(
         select(
             _REVOCATION.c.state,
@@ -326,27 +326,6 @@ def _expired(connection: Connection, incident: IncidentId, now: datetime) -> int
             _CERTIFICATE.c.not_after < now,
         )
     ).scalar_one()
-
-
-def _restrained(connection: Connection, incident: IncidentId, now: datetime) -> Any:
-    """Count what court orders keep from the CA; what has expired is no loss to anybody."""
-    until = _REVOCATION.c.restrained_until
-    return connection.execute(
-        select(
-            func.count().label("total"),
-            func.count().filter(_REVOCATION.c.revocation_time <= now).label("overdue"),
-            func.max(until, type_=until.type).label("until"),
-        )
-        .select_from(_REVOCATION)
-        .join(_CERTIFICATE, _CERTIFICATE.c.id == _REVOCATION.c.certificate_id)
-        .where(
-            _REVOCATION.c.incident_id == incident,
-            until.is_not(None),
-            until > now,
-            _REVOCATION.c.state.in_(_UNSENT),
-            or_(_CERTIFICATE.c.not_after.is_(None), _CERTIFICATE.c.not_after >= now),
-        )
-    ).one()
 
 
 def _notices(connection: Connection, incident: IncidentId) -> tuple[NoticeCount, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, exists, or_, select
+from sqlalchemy import Connection, Select, and_, exists, func, or_, select
 
 from models.base import table
 from models.incident import AffectedCertificate
@@ -200,3 +200,26 @@ def _applied(connection: Connection, incident: IncidentId) -> Iterator[Any]:
         .where(_SCOPED.c.outcome == ScopeOutcome.APPLIED.value)
         .order_by(_SCOPED.c.change_id)
     )
+
+
+def restrained_now(
+    connection: Connection, *, incident: IncidentId, now: datetime
+) -> Any:
+    """Count what court orders keep from the CA; what has expired is no loss to anybody."""
+    until = _REVOCATION.c.restrained_until
+    return connection.execute(
+        select(
+            func.count().label("total"),
+            func.count().filter(_REVOCATION.c.revocation_time <= now).label("overdue"),
+            func.max(until, type_=until.type).label("until"),
+        )
+        .select_from(_REVOCATION)
+        .join(_CERTIFICATE, _CERTIFICATE.c.id == _REVOCATION.c.certificate_id)
+        .where(
+            _REVOCATION.c.incident_id == incident,
+            until.is_not(None),
+            until > now,
+            _REVOCATION.c.state.in_([state.value for state in UNREVOKED]),
+            or_(_CERTIFICATE.c.not_after.is_(None), _CERTIFICATE.c.not_after >= now),
+        )
+    ).one()

@@ -19,12 +19,7 @@ from sqlalchemy import (
 )
 
 from models.base import Instant, table
-from models.incident import (
-    AffectedCertificate,
-    CertificateBody,
-    Incident,
-    Issuer,
-)
+from models.incident import AffectedCertificate, CertificateBody, Incident, Issuer
 from models.revocation import Revocation
 from models.terms import CertificateId, IncidentId, Reason, RevocationState
 from tocsin.errors import Broken, Refused
@@ -113,8 +108,6 @@ def bring_forward(
     """
     Move revocation times earlier; those that are earlier already stay (I1).
 
-    What a court order restrains is due when the order ends, all the same.
-
     Args:
         connection: The transaction that also records who asked for it.
         certificates: Which ones.
@@ -135,8 +128,9 @@ def bring_forward(
                 )
                 .values(
                     revocation_time=to,
+                    # What an order restrains is due when it ends, all the same.
                     due_at=case(
-                        (REVOCATION.c.restrained_until > to, _RESTRAINED_UNTIL),
+                        (to < _RESTRAINED_UNTIL, _RESTRAINED_UNTIL),
                         else_=literal(to, Instant),
                     ),
                 )
