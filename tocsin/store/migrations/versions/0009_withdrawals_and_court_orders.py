@@ -196,7 +196,8 @@ GUARDS = (
         "revocation",
         "UPDATE",
         (
-            "NEW.state = 'scheduled' AND NEW.due_at > NEW.revocation_time"
+            "NEW.state = 'scheduled' AND NEW.due_at > OLD.due_at"
+            " AND NEW.due_at > NEW.revocation_time"
             " AND (NEW.restrained_until IS NULL OR NEW.due_at > NEW.restrained_until)"
         ),
         "false",
