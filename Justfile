@@ -35,6 +35,14 @@ faults:
 reliability *arguments:
     PYTHONPATH=tests {{python}} -P -m faults.campaign {{arguments}}
 
+# Engine and guard killed 200 times at each of OpenBao, CFSSL and openssl ca
+kills *arguments:
+    PYTHONPATH=tests {{python}} -P -m faults.revocation {{arguments}}
+
+# Troubles of the last hours before a deadline, at real CAs
+troubles *arguments:
+    PYTHONPATH=tests {{python}} -P -m faults.troubles {{arguments}}
+
 # Style, types, import contracts
 lint:
     .venv/bin/ruff check .

@@ -127,3 +127,12 @@ class CertificateBody(SQLModel, table=True):
 
     certificate_id: int = Field(primary_key=True, foreign_key="affected_certificate.id")
     der: bytes = Field(sa_type=LargeBinary)
+
+
+class CrlPlace(SQLModel, table=True):
+    """Where a certificate says that its CRL is; those that do not say have no row."""
+
+    __tablename__ = "crl_place"
+
+    certificate_id: int = Field(primary_key=True, foreign_key="affected_certificate.id")
+    urls: str = Field(sa_type=Text)  # one a line, in the certificate's order

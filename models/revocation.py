@@ -54,6 +54,7 @@ class Revocation(SQLModel, table=True):
     ca_revoked_at: datetime | None = instant(nullable=True)  # what the CA says
     published_at: datetime | None = instant(nullable=True)
     published_reason: int | None = None
+    sighting: str | None = Field(default=None, max_length=16)  # until it is published
     proof_id: int | None = Field(default=None, foreign_key="proof.id")
     withdrawn_at: datetime | None = instant(nullable=True)
     restrained_until: datetime | None = instant(nullable=True)  # by a court order

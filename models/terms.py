@@ -96,6 +96,15 @@ class ScopeOutcome(StrEnum):
     TOO_LATE = "too-late"  # revoked, withdrawn or at the CA by then: left as it was
 
 
+class Sighting(StrEnum):
+    """Where a revocation is seen that is not published everywhere yet."""
+
+    NOT_LISTED = "not-listed"  # in no CRL, nor in OCSP as far as that was asked
+    OCSP_ONLY = "ocsp-only"  # OCSP calls it revoked; no CRL lists it
+    CRL_ONLY = "crl-only"  # its CRL lists it; OCSP does not call it revoked
+    OTHER_CRL = "other-crl"  # listed, in a CRL that is not the certificate's
+
+
 class ReplacementState(StrEnum):
     """How far a subscriber is in replacing one certificate; revocation never reads it."""
 

@@ -1,7 +1,12 @@
 """Where instants come from; without it no test or replay could move time."""
 
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
+
+_CORRECTED_DAILY = timedelta(seconds=30)
+"""What time servers correct is far below."""
 
 
 class Clock(Protocol):
@@ -42,3 +47,36 @@ class SteppedClock:
             message = f"time does not run backwards: {instant} < {self._now}"
             raise ValueError(message)
         self._now = instant.astimezone(UTC)
+
+
+class SteadyWatch:
+    """
+    Notices that a clock was set back, by a timer that nobody sets.
+
+    Args:
+        clock: The clock.
+        known: An instant that the clock is known to have shown before; None: none is.
+        timer: Returns seconds that only ever rise.
+
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        known: datetime | None = None,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._timer = timer
+        self._furthest = self._ahead(max(clock.now(), known or clock.now()))
+
+    def set_back(self) -> timedelta:
+        """Return how far the clock was set back; small corrections are none."""
+        ahead = self._ahead(self._clock.now())
+        self._furthest = max(self._furthest, ahead)
+        behind = self._furthest - ahead
+        return behind if behind > _CORRECTED_DAILY else timedelta()
+
+    def _ahead(self, instant: datetime) -> timedelta:
+        return instant - datetime.fromtimestamp(self._timer(), UTC)

@@ -320,6 +320,11 @@ class Settings(BaseSettings):
     guard_heartbeat_file: Path | None = Field(
         default=None, description="Absent: guard.json in the data directory."
     )
+    guard_url_file: Path | None = Field(
+        default=None,
+        description="File with a URL that the guard fetches while everything due was "
+        "revoked and published. Absent: none is.",
+    )
 
     alarm_urls_file: Path | None = Field(
         default=None,
@@ -422,6 +427,11 @@ class Settings(BaseSettings):
         return self.guard_heartbeat_file or self.data_directory / "guard.json"
 
     @property
+    def guard_url(self) -> str | None:
+        """The URL that the guard fetches while all is well, read from its file."""
+        return _secret_of(self.guard_url_file)
+
+    @property
     def watchdog_heartbeat(self) -> Path:
         """The file that is written while no due step was missed."""
         return self.watchdog_heartbeat_file or self.data_directory / "watchdog.json"
@@ -429,14 +439,16 @@ class Settings(BaseSettings):
     @property
     def watchdog_url(self) -> str | None:
         """The URL that is fetched while no due step was missed, read from its file."""
-        if self.watchdog_url_file is None:
-            return None
-        return self.watchdog_url_file.read_text("utf-8").strip()
+        return _secret_of(self.watchdog_url_file)
 
     @property
     def grace_within(self) -> timedelta:
         """How long a reply can be undone."""
         return timedelta(minutes=self.grace_minutes)
+
+
+def _secret_of(file: Path | None) -> str | None:
+    return None if file is None else file.read_text("utf-8").strip()
 
 
 def read_settings() -> Settings:

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import structlog
 
-from tocsin.clock import SystemClock
+from tocsin.clock import SteadyWatch, SystemClock
 from tocsin.log import configure_logging
 from tocsin.settings import read_settings
 from tocsin.steps.advance import Collaborators
@@ -30,16 +30,17 @@ def run_watchdog(c: Collaborators, *, every: timedelta, stop: threading.Event) -
 
     """
     log.info("Watchdog on watch", every_seconds=every.total_seconds())
+    steady = SteadyWatch(c.clock)
     while not stop.is_set():
         try:
-            look(c)
+            look(c, set_back=steady.set_back())
         except Exception:  # it outlives whatever befell one look
             log.exception("A look of the watchdog failed; heartbeat withheld")
         stop.wait(every.total_seconds())
     log.info("Watchdog off watch")
 
 
-def look(c: Collaborators) -> Watched:
+def look(c: Collaborators, *, set_back: timedelta = timedelta()) -> Watched:
     """
     Look once, and raise the alarm beside mail by itself.
 
@@ -51,6 +52,7 @@ def look(c: Collaborators) -> Watched:
         telling=c.telling,
         publication_within=c.backend.capabilities.publication_delay,
         heartbeat=c.watchdog,
+        set_back=set_back,
     )
     if not watched.all_is_well and c.channels is not None:
         send_due_alarms(c.engine, c.channels, c.clock, owner=c.owner)

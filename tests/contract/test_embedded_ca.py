@@ -223,7 +223,7 @@ def test_a_revocation_is_invisible_until_it_is_published_when_the_crl_lags(
     ca.publish(issuer_key)
     after = proof(publication, issuer_key)
 
-    assert (before.published, before.missing) == ((), (CertificateId(1),))
+    assert (before.published, before.ocsp_only) == ((), (CertificateId(1),))
     assert [found.certificate_id for found in after.published] == [1]
     assert after.crl_number == (before.crl_number or 0) + 1
     assert after.crl_entries == 1
@@ -441,6 +441,34 @@ def test_it_is_not_published_when_ocsp_calls_it_good(
     assert (found.published, found.ocsp_disagrees) == ((), (1,))
     assert (silent.published, silent.ocsp_disagrees) == ((), (1,))
     assert (found.ocsp_answers, silent.ocsp_answers) == (1, 0)
+
+
+def test_it_is_told_apart_when_ocsp_knows_and_the_crl_does_not(
+    ca: EmbeddedCa, publication: EmbeddedPublication, issuer_key: str
+) -> None:
+    ca.publish(issuer_key)
+    list(ca.revoke([request(issuer_key)]))
+
+    found = proof(publication, issuer_key)
+    silent = proof(Altered(publication, ocsp_answer=b"nonsense"), issuer_key)
+
+    assert (found.published, found.ocsp_only, found.missing) == ((), (1,), ())
+    # What hangs where is for people: an OCSP that fails holds up no proof.
+    assert (silent.published, silent.ocsp_only, silent.missing) == ((), (), (1,))
+
+
+def test_a_reason_that_only_ocsp_has_wrong_is_said(
+    ca: EmbeddedCa, publication: EmbeddedPublication, issuer_key: str, directory: Path
+) -> None:
+    list(ca.revoke([request(issuer_key)]))
+    ca.publish(issuer_key)
+    with sqlite3.connect(directory / "ca.sqlite") as database:
+        database.execute("UPDATE revoked SET reason = 1")
+
+    found = proof(publication, issuer_key)
+
+    assert [entry.reason for entry in found.published] == [1]
+    assert found.wrong_reason == (1,)
 
 
 def test_nothing_is_proven_when_an_ocsp_answer_is_not_what_it_should_be(

@@ -10,6 +10,7 @@ from tocsin.ca.backend import (
     CertificateStatus,
     RevocationAnswer,
     RevocationRequest,
+    StatusKind,
 )
 from tocsin.ca.embedded import EmbeddedCa
 from tocsin.ca.issuers import open_database
@@ -28,6 +29,7 @@ class WaywardCa:
         silent_after: Answers after which it says nothing more.
         cannot_look_up: Whether a look-up finds it gone.
         cannot_publish: Whether publishing finds it gone.
+        no_status: Serials of which a look-up tells nothing.
         forgets_to_publish: Whether publishing says yes and does nothing.
         before_answer: Called before each answer with the number of answers so far.
         before_status: The same for look-ups.
@@ -39,6 +41,7 @@ class WaywardCa:
     away_after: int | None = None
     silent_after: int | None = None
     cannot_look_up: bool = False
+    no_status: set[int] = field(default_factory=set)
     cannot_publish: bool = False
     forgets_to_publish: bool = False
     before_answer: Callable[[int], None] = lambda _: None
@@ -61,7 +64,14 @@ class WaywardCa:
         for count, request in enumerate(requests):
             self.before_status(count)
             self.looked_up.append(request.serial)
-            yield from self.inner.look_up([request])
+            if request.serial in self.no_status:
+                yield CertificateStatus(
+                    certificate_id=request.certificate_id,
+                    kind=StatusKind.NO_ANSWER,
+                    detail="HTTP 500",
+                )
+            else:
+                yield from self.inner.look_up([request])
 
     def revoke(
         self, requests: Sequence[RevocationRequest]

@@ -1,6 +1,7 @@
 """A program that writes the CRL of a CFSSL server, as its people would from cron."""
 
 import base64
+import os
 import sqlite3
 import subprocess
 import sys
@@ -17,14 +18,16 @@ def publish(folder: Path) -> None:
                 "SELECT serial_number FROM certificates WHERE status = 'revoked'"
             )
         ]
-    (folder / "revoked.txt").write_text("".join(f"{serial}\n" for serial in serials))
+    listed = folder / f"revoked-{os.getpid()}.txt"
+    listed.write_text("".join(f"{serial}\n" for serial in serials))
     made = subprocess.run(
-        ["cfssl", "gencrl", "revoked.txt", "issuer.pem", "issuer-key.pem"],  # noqa: S607
+        ["cfssl", "gencrl", listed.name, "issuer.pem", "issuer-key.pem"],  # noqa: S607
         cwd=folder,
         capture_output=True,
         check=True,
     )
-    written = folder / "ca.crl.new"
+    listed.unlink()
+    written = folder / f"ca.crl.{os.getpid()}.new"
     written.write_bytes(base64.b64decode(made.stdout))
     written.replace(folder / "ca.crl")
 

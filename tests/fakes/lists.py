@@ -41,6 +41,7 @@ def make_certificate(
     not_after: datetime = NOT_AFTER,
     subject_key: ec.EllipticCurvePrivateKey | None = None,
     authority_key: x509.AuthorityKeyIdentifier | None = None,
+    crl_points: Sequence[x509.DistributionPoint] = (),
 ) -> bytes:
     """Issue a certificate; returns DER."""
     key = signing_key()
@@ -56,6 +57,10 @@ def make_certificate(
         .not_valid_after(not_after)
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), True)  # noqa: FBT003
     )
+    if crl_points:
+        builder = builder.add_extension(
+            x509.CRLDistributionPoints(crl_points), critical=False
+        )
     if dns_names:
         builder = builder.add_extension(
             x509.SubjectAlternativeName([x509.DNSName(each) for each in dns_names]),

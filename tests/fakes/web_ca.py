@@ -127,6 +127,8 @@ def serve(ca: WebCa, answer: Callable[[Asked], Said]) -> Iterator[str]:
             content = said.content
             if content is None:
                 body = b""
+            elif isinstance(content, bytes):
+                body = content
             elif isinstance(content, str):
                 body = content.encode()
             else:

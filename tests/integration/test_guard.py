@@ -8,18 +8,20 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from factories import REVOCATION
 from fakes.cas import WaywardCa, calls_by_serial
 from fakes.launched import LaunchedIncident, launch
+from fakes.web_ca import Said, WebCa, serve
 from sqlalchemy import Engine, text
 
 from models import outreach, subscriber
 from models.base import table
 from tocsin.ca.backend import AnswerKind, CaBackend, Capabilities
 from tocsin.clock import SteppedClock
-from tocsin.guard import Watch, run_guard, watch_once
+from tocsin.guard import Watch, is_well, pause_until_due, run_guard, watch_once
 from tocsin.store.revocations import bring_forward
 from tocsin.store.session import writing
 
@@ -68,7 +70,10 @@ def heartbeat(tmp_path: Path) -> Path:
 
 
 def watch(
-    launched: LaunchedIncident, heartbeat: Path, backend: CaBackend | None = None
+    launched: LaunchedIncident,
+    heartbeat: Path,
+    backend: CaBackend | None = None,
+    **more: Any,
 ) -> Watch:
     return watch_once(
         launched.engine,
@@ -78,6 +83,7 @@ def watch(
         heartbeat=heartbeat,
         grace=GRACE,
         owner="guard-test",
+        **more,
     )
 
 
@@ -95,18 +101,27 @@ def test_the_guard_leaves_what_is_due_to_the_engine_for_a_while(
     assert {act.actor for act in launched.acts()} == {"guard"}
 
 
-def test_the_guard_proves_publication_too(
+def test_i9_the_guard_proves_what_it_revoked_in_the_same_pass(
     launched: LaunchedIncident, heartbeat: Path
 ) -> None:
-    # I9: nobody else may be there to do it.
+    # Nobody else may be there to do it, and the deadline may be a minute away.
     launched.step(minutes=1)
-    watch(launched, heartbeat)
-    launched.step(minutes=1)
+
+    done = watch(launched, heartbeat)
+
+    assert (done.revoked.revoked, done.revoked.published) == (3, 3)
+    assert launched.states() == {"published": 3}
+
+
+def test_the_guard_proves_what_the_engine_left_unproven(
+    launched: LaunchedIncident, heartbeat: Path
+) -> None:
+    launched.revoke(WaywardCa(launched.ca, cannot_publish=True))
+    launched.step(minutes=2)
 
     last = watch(launched, heartbeat)
 
-    assert last.revoked.published == 3
-    assert launched.states() == {"published": 3}
+    assert (last.revoked.claimed, last.revoked.published) == (0, 3)
 
 
 def test_the_heartbeat_says_when_and_what(
@@ -157,6 +172,136 @@ def test_the_heartbeat_is_withheld_when_publication_stays_away(
 
     assert (failed.outstanding.overdue, failed.outstanding.unpublished) == (0, 3)
     assert not heartbeat.exists()
+
+
+@pytest.fixture
+def pings(tmp_path: Path) -> Iterator[tuple[str, WebCa]]:
+    listener = WebCa(folder=tmp_path, issuer_key="")
+    with serve(listener, lambda _: Said(200, "ok")) as url:
+        yield f"{url}/ping/secret", listener
+
+
+def test_the_url_is_fetched_while_all_is_well_and_not_otherwise(
+    launched: LaunchedIncident, heartbeat: Path, pings: tuple[str, WebCa]
+) -> None:
+    url, listener = pings
+    ca = WaywardCa(launched.ca, answers={0x1000: AnswerKind.REFUSED})
+    launched.step(minutes=1)
+
+    watch(launched, heartbeat, ca, url=url)
+    withheld = len(listener.asked)
+    ca.answers.clear()
+    launched.step(minutes=3)
+    watch(launched, heartbeat, ca, url=url)
+
+    assert withheld == 0
+    assert [(one.method, one.path) for one in listener.asked] == [
+        ("GET", "/ping/secret")
+    ]
+
+
+def test_a_url_that_does_not_answer_stops_nothing_and_is_not_told(
+    launched: LaunchedIncident,
+    heartbeat: Path,
+    pings: tuple[str, WebCa],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    url, listener = pings
+    listener.instead.append(Said(500, "no"))
+    launched.step(minutes=1)
+
+    for bad in (url, "http://127.0.0.1:1/secret", "file:///etc/secret", "secret"):
+        assert watch(launched, heartbeat, url=bad).all_is_well
+
+    said = capsys.readouterr().err
+    assert said.count("The heartbeat was not taken") == 4
+    assert "secret" not in said
+    assert heartbeat.exists()
+
+
+def test_the_heartbeat_is_withheld_when_the_clock_was_set_back(
+    launched: LaunchedIncident, heartbeat: Path
+) -> None:
+    seen = watch(launched, heartbeat, set_back=timedelta(hours=1))
+
+    assert seen.outstanding.is_nothing
+    assert not seen.all_is_well
+    assert not heartbeat.exists()
+
+
+def test_the_guard_started_again_knows_from_its_heartbeat_that_the_clock_was_set_back(
+    launched: LaunchedIncident, heartbeat: Path
+) -> None:
+    watch(launched, heartbeat)
+    before = heartbeat.read_text("utf-8")
+    set_back = SteppedClock(launched.clock.now() - timedelta(hours=1))
+    stop = threading.Event()
+
+    class Passes(WaywardCa):
+        passes = 0
+
+        @property
+        def capabilities(self) -> Capabilities:
+            self.passes += 1
+            if self.passes > 5:
+                stop.set()
+            return self.inner.capabilities
+
+    run_guard(
+        launched.engine,
+        Passes(launched.ca),
+        launched.publication,
+        set_back,
+        heartbeat=heartbeat,
+        every=timedelta(milliseconds=10),
+        stop=stop,
+        grace=GRACE,
+    )
+
+    assert heartbeat.read_text("utf-8") == before
+
+
+def test_the_guard_looks_when_something_is_due_and_soon_while_it_is_not_done(
+    engine: Engine, tmp_path: Path, clock: SteppedClock
+) -> None:
+    launched = launch(engine, tmp_path / "ca", clock)
+
+    def pause() -> float:
+        wait = pause_until_due(engine, clock, every=timedelta(minutes=1))
+        return wait.total_seconds()
+
+    assert pause() == 60
+    clock.step_to(REVOCATION - timedelta(seconds=40))
+    assert pause() == 40
+    clock.step_to(REVOCATION + timedelta(minutes=5))
+    assert pause() == 5
+    launched.revoke()
+    assert pause() == 60
+
+
+def test_the_guard_tries_again_itself_when_the_ca_was_away_for_the_engine(
+    launched: LaunchedIncident, heartbeat: Path
+) -> None:
+    # The engine comes by once a minute; the CA may be back for the last one only.
+    launched.step(minutes=5)
+    launched.revoke(WaywardCa(launched.ca, away_after=0))
+    launched.step(seconds=5)
+
+    done = watch(launched, heartbeat)
+
+    assert (done.revoked.revoked, done.revoked.published) == (3, 3)
+
+
+@pytest.mark.parametrize(("age", "is_fine"), [(0, True), (3, True), (4, False)])
+def test_the_guard_is_well_while_its_heartbeat_is_young(
+    launched: LaunchedIncident, heartbeat: Path, *, age: int, is_fine: bool
+) -> None:
+    watch(launched, heartbeat)
+    launched.step(minutes=age)
+
+    every = timedelta(minutes=1)
+    assert is_well(heartbeat, clock=launched.clock, every=every) is is_fine
+    assert not is_well(heartbeat / "gone", clock=launched.clock, every=every)
 
 
 class FailsTwice(WaywardCa):
@@ -289,6 +434,7 @@ def test_i2_the_guard_revokes_when_prefect_mail_portal_and_people_are_gone(
         range(0x1000, 0x1003), 1
     )
     assert json.loads(heartbeat.read_text("utf-8"))["overdue"] == 0
+    assert guard("--is-well").wait(60) == 0
 
 
 def test_i2_what_the_guard_must_do_without_is_really_gone(

@@ -4,6 +4,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -71,6 +72,55 @@ def test_a_certificate_is_read_as_cryptography_reads_it(tmp_path: Path) -> None:
     digest = hashes.Hash(hashes.SHA256())
     digest.update(spki)
     assert entry.spki_sha256 == digest.finalize().hex()
+
+
+def points(*urls: str, **more: Any) -> x509.DistributionPoint:
+    return x509.DistributionPoint(
+        **{
+            "full_name": [x509.UniformResourceIdentifier(url) for url in urls] or None,
+            "relative_name": None,
+            "reasons": None,
+            "crl_issuer": None,
+        }
+        | more
+    )
+
+
+def test_a_certificate_says_where_its_crl_is(tmp_path: Path) -> None:
+    der = make_certificate(
+        0x1F01,
+        crl_points=[
+            points("http://crl.example/7.crl", "ldap://ldap.example/7"),
+            points("http://crl.example/7.crl"),
+            points(
+                "http://crl.example/compromised.crl",
+                reasons=frozenset({x509.ReasonFlags.key_compromise}),
+            ),
+            points(
+                relative_name=x509.RelativeDistinguishedName(
+                    [x509.NameAttribute(x509.NameOID.COMMON_NAME, "7")]
+                )
+            ),
+        ],
+    )
+
+    (entry,), _, _ = read(write(tmp_path, der))
+
+    assert entry.crl_urls == ("http://crl.example/7.crl", "ldap://ldap.example/7")
+
+
+def test_a_damaged_place_of_a_crl_damages_nothing_else(tmp_path: Path) -> None:
+    der = make_certificate(0x1F02, crl_points=[points("http://crl.example/7.crl")])
+    for old, new in (
+        (b"http://crl.example/7.crl", b"http://crl.example/\xff.crl"),
+        (bytes.fromhex("551d1f04"), bytes.fromhex("551d1f05")),
+        (bytes.fromhex("86186874"), bytes.fromhex("86ff6874")),
+    ):
+        (entry,), _, _ = read(write(tmp_path, malformed(der, old, new)))
+
+        assert entry.serial == "1f02"
+        assert entry.dns_names == ("www.clinic.example",)
+        assert entry.finding is None
 
 
 def test_a_precertificate_is_known_by_its_poison(tmp_path: Path) -> None:

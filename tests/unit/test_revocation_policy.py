@@ -185,6 +185,16 @@ def test_waits_double_when_the_ca_names_none() -> None:
     assert [wait.total_seconds() for wait in waits] == [2, 4, 8, 16, 32, 60, 60]
 
 
+def test_a_ca_that_is_away_is_asked_again_within_a_quarter_of_a_minute() -> None:
+    # It may come back a minute before the deadline.
+    waits = [
+        next_attempt(attempts, LAUNCH, is_ca_away=True) - LAUNCH
+        for attempts in range(1, 8)
+    ]
+
+    assert [wait.total_seconds() for wait in waits] == [2, 4, 8, 15, 15, 15, 15]
+
+
 def test_the_ca_is_asked_again_when_it_said_so() -> None:
     assert next_attempt(7, LAUNCH, timedelta(seconds=5)) == LAUNCH + timedelta(
         seconds=5

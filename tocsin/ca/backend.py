@@ -28,6 +28,7 @@ class StatusKind(StrEnum):
     GOOD = "good"
     REVOKED = "revoked"
     UNKNOWN = "unknown"
+    NO_ANSWER = "no-answer"  # to this one alone; the CA answers for others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +78,13 @@ class RevocationAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateStatus:
-    """What the CA has on record for one certificate."""
+    """What the CA has on record for one certificate; ``detail`` is for people."""
 
     certificate_id: CertificateId
     kind: StatusKind
     revoked_at: datetime | None = None
     reason: Reason | None = None
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +195,25 @@ class Probing(Protocol):
 
         Raises:
             Unavailable: The CA does not answer.
+
+        """
+        ...
+
+
+@runtime_checkable
+class FollowsCertificates(Protocol):
+    """A publication that can read each CRL where the certificates say that it is."""
+
+    def follows_certificates(self, issuer_key: str) -> bool:
+        """Whether it does so for an issuer; what names no place is in its CRLs."""
+        ...
+
+    def read_crl(self, place: str) -> bytes:
+        """
+        Return the CRL at one place, DER.
+
+        Raises:
+            Unavailable: It cannot be read now.
 
         """
         ...

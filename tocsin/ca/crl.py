@@ -46,6 +46,11 @@ def serial_octets(serial: int) -> bytes:
     return serial.to_bytes(magnitude.bit_length() // 8 + 1, "big", signed=True)
 
 
+def serial_of_octets(octets: bytes) -> int:
+    """Return the serial number whose DER INTEGER has this content."""
+    return int.from_bytes(octets, "big", signed=True)
+
+
 def signed_part(der: bytes) -> bytes:
     """Return the octets of a CRL that its signature is over, as they stand in it."""
     start, _ = _header(der, 0)
@@ -61,22 +66,36 @@ def write_crl(
     this_update: datetime,
     next_update: datetime,
     entries: Iterable[CrlEntry],
+    shard_url: str | None = None,
 ) -> bytes:
     """
     Return a signed CRL, DER.
 
     The library builds and signs an empty one; the entries go between its times and its
     extensions, and it is signed again.
+
+    Args:
+        issuer: The issuer's certificate.
+        key: Its key.
+        number: The CRL's number.
+        this_update: When it is issued, UTC.
+        next_update: When the next one will be, at the latest, UTC.
+        entries: What it lists.
+        shard_url: Where it is published, if it lists only the certificates that name
+            this place.
+
     """
-    empty = (
+    builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(issuer.subject)
         .last_update(this_update)
         .next_update(next_update)
         .add_extension(_authority_key_identifier(issuer, key), critical=False)
         .add_extension(x509.CRLNumber(number), critical=False)
-        .sign(key, hashes.SHA256())
     )
+    if shard_url is not None:
+        builder = builder.add_extension(_distribution_point(shard_url), critical=True)
+    empty = builder.sign(key, hashes.SHA256())
     *head, extensions = _parts(_content(empty.tbs_certlist_bytes))
     revoked = b"".join(_entries(entries))
     # RFC 5280 section 5.1.2.6: without entries the list itself must be absent.
@@ -92,6 +111,18 @@ def _sign(key: SigningKey, body: bytes) -> bytes:
     if isinstance(key, rsa.RSAPrivateKey):
         return key.sign(body, padding.PKCS1v15(), hashes.SHA256())
     return key.sign(body, ec.ECDSA(hashes.SHA256()))
+
+
+def _distribution_point(url: str) -> x509.IssuingDistributionPoint:
+    return x509.IssuingDistributionPoint(
+        full_name=[x509.UniformResourceIdentifier(url)],
+        relative_name=None,
+        only_contains_user_certs=True,
+        only_contains_ca_certs=False,
+        only_some_reasons=None,
+        indirect_crl=False,
+        only_contains_attribute_certs=False,
+    )
 
 
 def _authority_key_identifier(

@@ -2,7 +2,7 @@
 
 import fcntl
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +19,14 @@ from tocsin.ca.backend import (
     RevocationRequest,
     StatusKind,
 )
-from tocsin.ca.crl import CrlEntry, SigningKey, serial_octets, write_crl
+from tocsin.ca.crl import (
+    CrlEntry,
+    SigningKey,
+    serial_octets,
+    serial_of_octets,
+    write_crl,
+)
+from tocsin.ca.files import write_atomically
 from tocsin.ca.issuers import (
     IssuerRecord,
     all_issuers,
@@ -27,9 +34,9 @@ from tocsin.ca.issuers import (
     find_issuer,
     open_database,
     signing_key,
-    write_atomically,
 )
 from tocsin.ca.responder import OcspSigner
+from tocsin.ca.shards import Sharding, crl_files, sharding_of
 from tocsin.clock import Clock
 from tocsin.errors import Unavailable
 
@@ -119,7 +126,7 @@ class EmbeddedCa:
 
     def publish(self, issuer_key: str) -> None:
         """
-        Sign a new CRL and put it in the place of the old one.
+        Sign a new CRL, or all shards, and put each in the place of the old one.
 
         Raises:
             Unavailable: The issuer, its key, the database or the disk.
@@ -131,8 +138,8 @@ class EmbeddedCa:
             # One publisher at a time: of two, the slower could put an older CRL in the
             # place of a newer one. Revocations are not held up meanwhile.
             with _exclusive(file.with_suffix(".lock")):
-                file_content = self._new_crl(issuer_key, key)
-                write_atomically(file, file_content)
+                for place, content in self._new_crls(issuer_key, key):
+                    write_atomically(place, content)
         except (sqlite3.Error, OSError) as error:
             message = f"the embedded CA cannot publish: {error}"
             raise Unavailable(message) from error
@@ -166,7 +173,9 @@ class EmbeddedCa:
             reason=Reason(reason),
         )
 
-    def _new_crl(self, issuer_key: str, key: SigningKey) -> bytes:
+    def _new_crls(
+        self, issuer_key: str, key: SigningKey
+    ) -> Iterator[tuple[Path, bytes]]:
         now = self._clock.now().replace(microsecond=0)
         with open_database(self._directory) as database:
             # The number is spent before the CRL exists: one that a crash leaves unused
@@ -180,21 +189,31 @@ class EmbeddedCa:
                 message = f"the embedded CA has no issuer {issuer_key}"
                 raise Unavailable(message)
             ((issuer, certificate, number),) = numbered
-            return write_crl(
-                x509.load_der_x509_certificate(certificate),
-                key,
-                number=number,
-                this_update=now,
-                next_update=now + _CRL_WITHIN,
-                entries=(
-                    CrlEntry(*row)
-                    for row in database.execute(
-                        "SELECT serial, revoked_at, reason FROM revoked "
-                        "WHERE issuer = ?",
-                        (issuer,),
-                    )
-                ),
+            sharding = sharding_of(self._directory, issuer)
+            entries = (
+                CrlEntry(*row)
+                for row in database.execute(
+                    "SELECT serial, revoked_at, reason FROM revoked WHERE issuer = ?",
+                    (issuer,),
+                )
             )
+            for file, (url, of_shard) in zip(
+                crl_files(self._directory, issuer_key, sharding),
+                _divided(entries, sharding),
+                strict=True,
+            ):
+                yield (
+                    file,
+                    write_crl(
+                        x509.load_der_x509_certificate(certificate),
+                        key,
+                        number=number,
+                        this_update=now,
+                        next_update=now + _CRL_WITHIN,
+                        entries=of_shard,
+                        shard_url=url,
+                    ),
+                )
 
 
 class EmbeddedPublication:
@@ -227,18 +246,20 @@ class EmbeddedPublication:
 
     def read_crls(self, issuer_key: str) -> Iterator[bytes]:
         """
-        Yield the CRL in force, DER.
+        Yield the CRL in force, DER, or all shards.
 
         Raises:
-            Unavailable: None was published yet, or it cannot be read.
+            Unavailable: None was published yet, or one cannot be read.
 
         """
-        try:
-            crl = crl_file(self._directory, issuer_key).read_bytes()
-        except OSError as error:
-            message = f"no CRL of issuer {issuer_key} can be read: {error}"
-            raise Unavailable(message) from error
-        yield crl
+        sharding = sharding_of(self._directory, self._issuer(issuer_key).id)
+        for file in crl_files(self._directory, issuer_key, sharding):
+            try:
+                crl = file.read_bytes()
+            except OSError as error:
+                message = f"no CRL of issuer {issuer_key} can be read: {error}"
+                raise Unavailable(message) from error
+            yield crl
 
     def has_ocsp(self, issuer_key: str) -> bool:
         """Whether the issuer answers OCSP."""
@@ -276,6 +297,20 @@ class EmbeddedPublication:
             message = f"the embedded CA has no issuer {issuer_key}"
             raise Unavailable(message)
         return issuer
+
+
+def _divided(
+    entries: Iterable[CrlEntry], sharding: Sharding | None
+) -> Iterator[tuple[str | None, Iterable[CrlEntry]]]:
+    """Yield what goes into each CRL, with the place it names; whole: one without."""
+    if sharding is None:
+        yield None, entries
+        return
+    shards: list[list[CrlEntry]] = [[] for _ in range(sharding.shards)]
+    for entry in entries:
+        shards[sharding.shard_of(serial_of_octets(entry.serial))].append(entry)
+    for number, of_shard in enumerate(shards):
+        yield sharding.url_of(number), of_shard
 
 
 @contextmanager

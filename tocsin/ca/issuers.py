@@ -1,6 +1,5 @@
 """The embedded CA's issuers: certificates, keys and the database beside them."""
 
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -14,6 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from tocsin.ca.crl import SigningKey, serial_octets
+from tocsin.ca.files import write_secret
 from tocsin.errors import BadInput, Unavailable
 from tocsin.names import key_of_name, readable_name
 
@@ -40,6 +40,11 @@ CREATE TABLE IF NOT EXISTS revoked (
     calls INTEGER NOT NULL DEFAULT 1,
     PRIMARY KEY (issuer, serial)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sharding (
+    issuer INTEGER PRIMARY KEY REFERENCES issuer (id),
+    url TEXT NOT NULL,
+    shards INTEGER NOT NULL
+);
 """
 
 
@@ -68,13 +73,14 @@ class IssuerRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuerSummary:
-    """An issuer and its revocations in figures, for people."""
+    """An issuer in figures, for people; without shards its CRL is whole."""
 
     key: str
     name: str
     crl_number: int
     revoked: int
     crl_file: Path
+    shards: int
 
 
 def create_issuer(
@@ -172,7 +178,7 @@ def add_issuer(directory: Path, *, certificate_pem: bytes, key_pem: bytes) -> st
             _refuse_another(certificate, known[0])
             return key
         # The key file first: an issuer without a key could not publish.
-        _write_secret(
+        write_secret(
             key_file(directory, key),
             private.private_bytes(
                 serialization.Encoding.PEM,
@@ -263,6 +269,7 @@ def summarise(directory: Path) -> list[IssuerSummary]:
         counts = dict(
             database.execute("SELECT issuer, count(*) FROM revoked GROUP BY issuer")
         )
+        shards = dict(database.execute("SELECT issuer, shards FROM sharding"))
     return [
         IssuerSummary(
             key=issuer.key,
@@ -270,6 +277,7 @@ def summarise(directory: Path) -> list[IssuerSummary]:
             crl_number=issuer.crl_number,
             revoked=counts.get(issuer.id, 0),
             crl_file=crl_file(directory, issuer.key),
+            shards=shards.get(issuer.id, 0),
         )
         for issuer in issuers
     ]
@@ -320,21 +328,6 @@ def open_database(directory: Path) -> Iterator[sqlite3.Connection]:
         yield database
 
 
-def write_atomically(file: Path, content: bytes) -> None:
-    """Replace a file so that a reader sees the old one or the new one, whole."""
-    written = file.with_name(f"{file.name}.{os.getpid()}.new")
-    with written.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    written.replace(file)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
 def _database_file(directory: Path) -> Path:
     return directory / "ca.sqlite"
 
@@ -343,17 +336,6 @@ def _prepare(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     for folder in ("keys", "crl"):
         (directory / folder).mkdir(exist_ok=True, mode=0o700)
-
-
-def _write_secret(file: Path, content: bytes) -> None:
-    written = file.with_name(f"{file.name}.{os.getpid()}.new")
-    written.unlink(missing_ok=True)
-    descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    written.replace(file)
 
 
 def _read_pair(

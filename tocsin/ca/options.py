@@ -187,6 +187,11 @@ class IssuerOptions(Options):
         default=(),
         description="Where its CRL is: a URL or a file; a list of them for shards.",
     )
+    crl_by_certificates: bool = Field(
+        default=False,
+        description="Read each certificate's CRL where the certificate says that it is; "
+        "crl is then for those that do not say. So it is, too, where no crl is known.",
+    )
     ocsp: Url | None = Field(
         default=None, description="Its OCSP responder. Absent: the CRL alone is read."
     )
@@ -249,6 +254,7 @@ class Given(Generic[_C, _I]):
             found[key] = PublishedAt(
                 certificate=self.certificates[key],
                 crls=issuer.crl or crls,
+                by_certificates=issuer.crl_by_certificates or not (issuer.crl or crls),
                 ocsp=issuer.ocsp or responder,
             )
         return PublishedPlaces(found, timeout=self.ca.timeout_seconds)

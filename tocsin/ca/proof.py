@@ -1,32 +1,28 @@
 """Reads what a CA published and says which revocations the world can see (I9)."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from cryptography import x509
 from cryptography.x509 import ocsp
-from cryptography.x509.oid import ExtensionOID
 
 from models.terms import CertificateId, Reason
 from tocsin.ca.backend import Publication
-from tocsin.ca.crl import signed_part
-from tocsin.ca.ocsp import UNREADABLE, check_in_force, verified_answers, verifies
+from tocsin.ca.listing import (
+    CODE_BY_FLAG,
+    Listed,
+    Listing,
+    listed_in,
+    read_issuer,
+    read_listing,
+    signed_crl,
+)
+from tocsin.ca.ocsp import verified_answers
 from tocsin.errors import Unavailable
 
-_CODE_BY_FLAG = {
-    x509.ReasonFlags.unspecified: 0,
-    x509.ReasonFlags.key_compromise: 1,
-    x509.ReasonFlags.ca_compromise: 2,
-    x509.ReasonFlags.affiliation_changed: 3,
-    x509.ReasonFlags.superseded: 4,
-    x509.ReasonFlags.cessation_of_operation: 5,
-    x509.ReasonFlags.certificate_hold: 6,
-    x509.ReasonFlags.remove_from_crl: 8,
-    x509.ReasonFlags.privilege_withdrawn: 9,
-    x509.ReasonFlags.aa_compromise: 10,
-}
+# Nobody is shown as published by these answers: they only tell people where it hangs.
+_UNLISTED_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +36,8 @@ class Wanted:
         reason: The CRLReason that was asked for.
         crl_urls: Where the certificate itself says that its CRL is; empty: any of the
             issuer's CRLs will do.
+        is_in_ocsp: OCSP was seen to call it revoked before: it is not asked again
+            until the CRL lists it, too.
 
     """
 
@@ -47,6 +45,7 @@ class Wanted:
     serial: int
     reason: Reason
     crl_urls: frozenset[str] = frozenset()
+    is_in_ocsp: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +55,8 @@ class Published:
 
     Args:
         certificate_id: Which certificate.
-        reason: The CRL's reason code; None where it cannot be read.
+        reason: The reason code that was published; None where it cannot be read. Where
+            CRL and OCSP differ, the one that was not asked for.
         revoked_at: The CRL's revocation date, UTC.
 
     """
@@ -71,7 +71,8 @@ class ProofOfIssuer:
     """
     What one reading of an issuer's publication showed.
 
-    ``published``, ``missing`` and ``ocsp_disagrees`` are all that were wanted, each once.
+    ``published``, ``missing``, ``other_crl``, ``ocsp_only`` and ``ocsp_disagrees`` are
+    all that were wanted, each once.
 
     Args:
         read_at: When it was read, UTC.
@@ -83,8 +84,12 @@ class ProofOfIssuer:
         ocsp_answers: How many were read and verified.
         published: What both show.
         wrong_reason: Of those, the ones with another reason than was asked for.
-        missing: What the CRL does not list.
+        missing: What no CRL lists, and OCSP does not call revoked or was not asked for.
+        other_crl: What only a CRL lists that is not the one of the certificate, so that
+            whoever checks the certificate does not see it.
+        ocsp_only: What OCSP calls revoked and no CRL lists.
         ocsp_disagrees: What the CRL lists and OCSP does not call revoked.
+        unreadable: Why CRLs that certificates name could not be read.
 
     """
 
@@ -98,15 +103,10 @@ class ProofOfIssuer:
     published: tuple[Published, ...]
     wrong_reason: tuple[CertificateId, ...]
     missing: tuple[CertificateId, ...]
+    other_crl: tuple[CertificateId, ...]
+    ocsp_only: tuple[CertificateId, ...]
     ocsp_disagrees: tuple[CertificateId, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Listed:
-    """What the CRL says of one serial."""
-
-    reason: int | None
-    revoked_at: datetime
+    unreadable: tuple[str, ...] = ()
 
 
 def prove(
@@ -130,41 +130,49 @@ def prove(
             in force; then nothing is proven.
 
     """
-    issuer = _read_issuer(publication.issuer_certificate(issuer_key))
-    crls = _read_crls(publication.read_crls(issuer_key), issuer, wanted=wanted, now=now)
-    found = [entry for entry in wanted if entry.serial in crls.listed]
+    issuer = read_issuer(publication.issuer_certificate(issuer_key))
+    listing = read_listing(
+        publication, issuer, issuer_key=issuer_key, wanted=_places(wanted), now=now
+    )
+    found = [entry for entry in wanted if entry.serial in listing.shown]
     told = _ask_ocsp(publication, issuer, issuer_key=issuer_key, wanted=found, now=now)
     published: list[Published] = []
     wrong_reason: list[CertificateId] = []
     for entry in found:
         if entry.certificate_id in told.disagrees:
             continue
-        listed = crls.listed[entry.serial]
+        listed = listing.shown[entry.serial]
+        reason = _reason_shown(entry, listed, told)
         published.append(
             Published(
                 certificate_id=entry.certificate_id,
-                reason=listed.reason,
+                reason=reason,
                 revoked_at=listed.revoked_at,
             )
         )
-        if {listed.reason, told.reasons.get(entry.certificate_id, entry.reason)} != {
-            int(entry.reason)
-        }:
+        if reason != entry.reason:
             wrong_reason.append(entry.certificate_id)
+    unlisted = [entry for entry in wanted if entry.serial not in listing.shown]
+    ocsp_only = _in_ocsp(
+        publication,
+        issuer,
+        issuer_key=issuer_key,
+        wanted=[entry for entry in unlisted if entry.serial not in listing.elsewhere],
+        now=now,
+    )
     return ProofOfIssuer(
         read_at=now,
-        crl_number=crls.number,
-        crl_sha256=crls.sha256,
-        crl_this_update=crls.this_update,
-        crl_entries=crls.entries,
+        crl_number=listing.number,
+        crl_sha256=listing.sha256,
+        crl_this_update=listing.this_update,
+        crl_entries=listing.entries,
         ocsp_produced_at=told.produced_at,
         ocsp_answers=told.verified,
         published=tuple(published),
         wrong_reason=tuple(wrong_reason),
-        missing=tuple(
-            entry.certificate_id for entry in wanted if entry.serial not in crls.listed
-        ),
         ocsp_disagrees=tuple(told.disagrees),
+        unreadable=listing.unreadable,
+        **_sorted_out(unlisted, listing, ocsp_only),
     )
 
 
@@ -180,22 +188,79 @@ def published_revocations(
         Unavailable: They cannot be read, or are not signed by the issuer.
 
     """
-    issuer = _read_issuer(publication.issuer_certificate(issuer_key))
+    issuer = read_issuer(publication.issuer_certificate(issuer_key))
     wanted = frozenset(serials)
-    found: dict[int, _Listed] = {}
+    found: dict[int, Listed] = {}
     for der in publication.read_crls(issuer_key):
-        found |= _listed(_read_signed_crl(der, issuer), wanted)
+        found |= listed_in(signed_crl(der, issuer), wanted)
     return {serial: (entry.revoked_at, entry.reason) for serial, entry in found.items()}
+
+
+def _places(wanted: Sequence[Wanted]) -> dict[int, frozenset[str]]:
+    """Return where each certificate's CRL is, by serial; of what two know, both."""
+    places: dict[int, frozenset[str]] = {}
+    for entry in wanted:
+        known = places.get(entry.serial)
+        places[entry.serial] = entry.crl_urls if not known else known | entry.crl_urls
+    return places
+
+
+def _reason_shown(entry: Wanted, listed: Listed, told: "_Told") -> int | None:
+    in_ocsp = told.revoked.get(entry.certificate_id)
+    if listed.reason == entry.reason and in_ocsp is not None:
+        return in_ocsp
+    return listed.reason
+
+
+def _sorted_out(
+    unlisted: Sequence[Wanted], listing: Listing, ocsp_only: frozenset[CertificateId]
+) -> dict[str, tuple[CertificateId, ...]]:
+    """Say of each that is not shown where it is seen instead."""
+    sorted_out: dict[str, list[CertificateId]] = {
+        "missing": [],
+        "other_crl": [],
+        "ocsp_only": [],
+    }
+    for entry in unlisted:
+        if entry.serial in listing.elsewhere:
+            where = "other_crl"
+        elif entry.is_in_ocsp or entry.certificate_id in ocsp_only:
+            where = "ocsp_only"
+        else:
+            where = "missing"
+        sorted_out[where].append(entry.certificate_id)
+    return {where: tuple(ids) for where, ids in sorted_out.items()}
+
+
+def _in_ocsp(
+    publication: Publication,
+    issuer: x509.Certificate,
+    *,
+    issuer_key: str,
+    wanted: Sequence[Wanted],
+    now: datetime,
+) -> frozenset[CertificateId]:
+    """Return what OCSP calls revoked of what no CRL lists; a part of many."""
+    asked = [entry for entry in wanted if not entry.is_in_ocsp][:_UNLISTED_AT_ONCE]
+    if not asked:
+        return frozenset()
+    try:
+        told = _ask_ocsp(
+            publication, issuer, issuer_key=issuer_key, wanted=asked, now=now
+        )
+    except Unavailable:
+        return frozenset()  # what is proven does not depend on it
+    return frozenset(told.revoked)
 
 
 @dataclass(slots=True, kw_only=True)
 class _Told:
-    """What the OCSP responder said of those that the CRL lists."""
+    """What the OCSP responder said: of those it calls revoked, why, where it says."""
 
     produced_at: datetime | None = None
     verified: int = 0
     disagrees: dict[CertificateId, None] = field(default_factory=dict)
-    reasons: dict[CertificateId, int] = field(default_factory=dict)
+    revoked: dict[CertificateId, int | None] = field(default_factory=dict)
 
 
 def _ask_ocsp(
@@ -226,145 +291,7 @@ def _ask_ocsp(
         if answer.certificate_status is not ocsp.OCSPCertStatus.REVOKED:
             told.disagrees[entry.certificate_id] = None
         # TLS BR 7.3 asks for a permitted reason where there is one, not for one.
-        elif answer.revocation_reason is not None:
-            told.reasons[entry.certificate_id] = _CODE_BY_FLAG[answer.revocation_reason]
+        else:
+            flag = answer.revocation_reason
+            told.revoked[entry.certificate_id] = flag and CODE_BY_FLAG[flag]
     return told
-
-
-def _read_issuer(der: bytes) -> x509.Certificate:
-    try:
-        return x509.load_der_x509_certificate(der)
-    except UNREADABLE as error:
-        message = f"the issuer's certificate cannot be read: {error}"
-        raise Unavailable(message) from error
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Crls:
-    """The CRLs of an issuer, taken together."""
-
-    number: int | None
-    sha256: str
-    this_update: datetime
-    entries: int
-    listed: dict[int, _Listed]
-
-
-def _read_crls(
-    ders: Iterable[bytes],
-    issuer: x509.Certificate,
-    *,
-    wanted: Sequence[Wanted],
-    now: datetime,
-) -> _Crls:
-    serials = frozenset(entry.serial for entry in wanted)
-    named = {entry.serial: entry.crl_urls for entry in wanted if entry.crl_urls}
-    digest = hashlib.sha256()
-    numbers: list[int | None] = []
-    this_updates: list[datetime] = []
-    entries = 0
-    listed: dict[int, _Listed] = {}
-    for der in ders:
-        digest.update(der)
-        crl = _read_crl(der, issuer, now)
-        numbers.append(_number(crl))
-        this_updates.append(crl.last_update_utc)
-        entries += len(crl)
-        covers = _distribution_points(crl)
-        listed |= {
-            serial: entry
-            for serial, entry in _listed(crl, serials).items()
-            # RFC 5280 section 6.3.3 (b)(2)(i): not the CRL that the certificate names.
-            if not covers or not named.get(serial) or covers & named[serial]
-        }
-    if not this_updates:
-        raise Unavailable("no CRL of the issuer is configured")
-    return _Crls(
-        number=numbers[0] if len(numbers) == 1 else None,
-        sha256=digest.hexdigest(),
-        this_update=min(this_updates),
-        entries=entries,
-        listed=listed,
-    )
-
-
-def _read_crl(
-    der: bytes, issuer: x509.Certificate, now: datetime
-) -> x509.CertificateRevocationList:
-    crl = _read_signed_crl(der, issuer)
-    check_in_force(
-        "the CRL",
-        this_update=crl.last_update_utc,
-        next_update=crl.next_update_utc,
-        now=now,
-    )
-    return crl
-
-
-def _read_signed_crl(
-    der: bytes, issuer: x509.Certificate
-) -> x509.CertificateRevocationList:
-    try:
-        crl = x509.load_der_x509_crl(der)
-        key = issuer.public_key()
-        # The library writes a large CRL anew before it verifies it: longer than all
-        # the rest takes. It has the last word on what is not found valid here.
-        is_signed = verifies(
-            key, crl.signature, signed_part(der), crl.signature_hash_algorithm
-        ) or crl.is_signature_valid(
-            key  # type: ignore[arg-type] # another kind: TypeError
-        )
-        is_delta = any(
-            extension.oid == ExtensionOID.DELTA_CRL_INDICATOR
-            for extension in crl.extensions
-        )
-    except UNREADABLE as error:
-        message = f"the CRL cannot be read: {error}"
-        raise Unavailable(message) from error
-    if not is_signed:
-        raise Unavailable("the CRL is not signed by the issuer")
-    if is_delta:
-        raise Unavailable("the CRL is a delta: it does not list everything")
-    return crl
-
-
-def _distribution_points(crl: x509.CertificateRevocationList) -> frozenset[str]:
-    """Return the URLs that a CRL says it is published at; none: it covers all."""
-    try:
-        found = crl.extensions.get_extension_for_class(x509.IssuingDistributionPoint)
-    except x509.ExtensionNotFound:
-        return frozenset()
-    return frozenset(
-        name.value
-        for name in found.value.full_name or ()
-        if isinstance(name, x509.UniformResourceIdentifier)
-    )
-
-
-def _listed(
-    crl: x509.CertificateRevocationList, wanted: frozenset[int]
-) -> dict[int, _Listed]:
-    # One pass: a look-up by serial walks half of the CRL each time.
-    return {
-        entry.serial_number: _Listed(_reason(entry), entry.revocation_date_utc)
-        for entry in crl
-        if entry.serial_number in wanted
-    }
-
-
-def _reason(entry: x509.RevokedCertificate) -> int | None:
-    try:
-        found = entry.extensions.get_extension_for_class(x509.CRLReason)
-    except x509.ExtensionNotFound:
-        return int(Reason.UNSPECIFIED)  # RFC 5280 section 5.3.1
-    except UNREADABLE:
-        return None
-    return _CODE_BY_FLAG[found.value.reason]
-
-
-def _number(crl: x509.CertificateRevocationList) -> int | None:
-    try:
-        found = crl.extensions.get_extension_for_class(x509.CRLNumber)
-    except x509.ExtensionNotFound:
-        return None
-    return found.value.crl_number

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from tocsin.ca.issuers import add_issuer, create_issuer, summarise
+from tocsin.ca.shards import shard_crl
 from tocsin.clock import SystemClock
 from tocsin.errors import BadInput
 from tocsin.settings import read_settings
@@ -60,6 +61,22 @@ def add(
     typer.echo(f"Issuer {added} is in {directory}.")
 
 
+@app.command("shard")
+def shard(
+    issuer: Annotated[str, typer.Argument(help="The issuer's key.")],
+    *,
+    url: Annotated[
+        str,
+        typer.Option(help="Where the shards will be, {shard} standing for the number."),
+    ],
+    shards: Annotated[int, typer.Option(help="How many, for good.")],
+) -> None:
+    """Publish an issuer's CRL in shards: a certificate is in serial modulo shards."""
+    directory = read_settings().embedded_ca
+    shard_crl(directory, issuer_key=issuer, url=url, shards=shards)
+    typer.echo(f"The CRL of issuer {issuer} is published in {shards:,} shards.")
+
+
 @app.command("show")
 def show() -> None:
     """List the issuers with their CRLs."""
@@ -69,6 +86,8 @@ def show() -> None:
         typer.echo(f"{issuer.name}")
         typer.echo(f"  key      {issuer.key}")
         typer.echo(f"  revoked  {issuer.revoked:,}")
+        if issuer.shards:
+            crl += f" in {issuer.shards:,} shards"
         typer.echo(f"  CRL      {crl}, {issuer.crl_file}")
     if not issuers:
         typer.echo("The embedded CA has no issuers. Next: tocsin ca create --name NAME")

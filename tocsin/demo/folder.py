@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from models.terms import IncidentId
-from tocsin.ca.issuers import write_atomically
+from tocsin.ca.files import write_atomically
 from tocsin.errors import BadInput, Refused
 
 

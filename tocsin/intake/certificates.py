@@ -176,6 +176,7 @@ def _certificate(label: str, row: int, der: bytes) -> ParsedEntry:
         organisation=" ".join(without_controls(organisation).split()) or None,
         subject=without_controls(readable_name(subject)),
         dns_names=tuple(without_controls(name) for name in fields.dns_names),
+        crl_urls=tuple(without_controls(url) for url in fields.crl_urls),
         not_before=fields.not_before,
         not_after=fields.not_after,
         sha256=hashlib.sha256(der).hexdigest(),

@@ -18,19 +18,24 @@ _GENERALIZED_TIME = 0x18
 _VERSION = 0xA0
 _EXTENSIONS = 0xA3
 _DNS_NAME = 0x82
+_POINT_NAME = 0xA0
+_FULL_NAME = 0xA0
+_URI = 0x86
 _LONG_FORM = 0x80
 _LONGEST_LENGTH = 4  # octets of a length: four gigabytes
 
 _POISON = bytes.fromhex("2b06010401d679020403")  # RFC 6962: 1.3.6.1.4.1.11129.2.4.3
 _SUBJECT_ALT_NAME = bytes.fromhex("551d11")
 _BASIC_CONSTRAINTS = bytes.fromhex("551d13")
-_LOOKED_AT = frozenset((_POISON, _SUBJECT_ALT_NAME, _BASIC_CONSTRAINTS))
+_CRL_POINTS = bytes.fromhex("551d1f")
+_LOOKED_AT = frozenset((_POISON, _SUBJECT_ALT_NAME, _BASIC_CONSTRAINTS, _CRL_POINTS))
 
 _AFTER_THE_YEAR = rb"(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?(?:[.,]\d+)?(?:Z|([+-]\d{4}))?"
 _SHAPES = {
     _UTC_TIME: re.compile(rb"(\d\d)" + _AFTER_THE_YEAR),
     _GENERALIZED_TIME: re.compile(rb"(\d{4})" + _AFTER_THE_YEAR),
 }
+_BLANK = re.compile(r"\s")
 _CENTURY_TURNS_AT = 50  # RFC 5280 4.1.2.5.1
 
 
@@ -48,6 +53,7 @@ class CertificateFields:
         not_after: UTC, or None.
         spki: The subject's public key info, DER; empty where there is none.
         dns_names: The dNSNames, lower case.
+        crl_urls: Where it says that its CRL is.
         is_precertificate: Whether it carries the critical poison extension.
         is_authority: Whether it is a CA's own certificate.
         findings: What could not be read.
@@ -62,6 +68,7 @@ class CertificateFields:
     not_after: datetime | None
     spki: bytes
     dns_names: tuple[str, ...]
+    crl_urls: tuple[str, ...]
     is_precertificate: bool
     is_authority: bool
     findings: tuple[str, ...]
@@ -183,6 +190,7 @@ def _certificate(der: bytes) -> CertificateFields:
         not_after,
         spki,
         extensions.dns_names,
+        extensions.crl_urls,
         extensions.poison,
         extensions.authority,
         tuple(findings),
@@ -192,10 +200,18 @@ def _certificate(der: bytes) -> CertificateFields:
 class _Extensions:
     """The few extensions that intake looks at."""
 
-    __slots__ = ("authority", "dns_names", "poison", "soft_poison", "unreadable")
+    __slots__ = (
+        "authority",
+        "crl_urls",
+        "dns_names",
+        "poison",
+        "soft_poison",
+        "unreadable",
+    )
 
     def __init__(self) -> None:
         self.dns_names: tuple[str, ...] = ()
+        self.crl_urls: tuple[str, ...] = ()
         self.poison = False
         self.soft_poison = False
         self.authority = False
@@ -208,7 +224,9 @@ class _Extensions:
             at = stop
             oid_start, oid_stop = _expect(der, start, stop, _OID)
             oid = der[oid_start:oid_stop]
-            if oid in _LOOKED_AT:
+            if oid == _CRL_POINTS:
+                self.crl_urls = _crl_urls(der, oid_stop, stop)
+            elif oid in _LOOKED_AT:
                 self._look_at(oid, der, oid_stop, stop)
 
     def _look_at(self, oid: bytes, der: bytes, at: int, end: int) -> None:
@@ -240,6 +258,34 @@ def _dns_names(der: bytes, at: int, end: int) -> tuple[str, ...]:
         if tag == _DNS_NAME:
             names.append(der[start:at].decode("utf-8", "replace").lower())
     return tuple(names)
+
+
+def _crl_urls(der: bytes, at: int, end: int) -> tuple[str, ...]:
+    """
+    Return the URLs of cRLDistributionPoints; none where it cannot be read.
+
+    A point for some reasons only, or for the CRL of another issuer, is not one at which
+    the certificate's own issuer shows every revocation (RFC 5280 section 4.2.1.13).
+    """
+    urls: list[str] = []
+    try:
+        tag, start, stop = _element(der, at, end)
+        if tag == _BOOLEAN:
+            _, start, stop = _element(der, stop, end)
+        at, end = _expect(der, start, stop, _SEQUENCE)
+        while at < end:
+            point, at = _expect(der, at, end, _SEQUENCE)
+            tag, start, stop = _element(der, point, at)
+            if tag != _POINT_NAME or stop < at or der[start] != _FULL_NAME:
+                continue
+            part, stop = _expect(der, start, stop, _FULL_NAME)
+            while part < stop:
+                tag, start, part = _element(der, part, stop)
+                if tag == _URI:
+                    urls.append(der[start:part].decode("ascii"))
+    except (IndexError, _MalformedError, UnicodeDecodeError):
+        return ()
+    return tuple(dict.fromkeys(url for url in urls if not _BLANK.search(url)))
 
 
 def _validity(der: bytes, at: int, end: int) -> tuple[datetime | None, datetime | None]:

@@ -24,6 +24,7 @@ class ParsedEntry:
         organisation: The organisation in the certificate's subject.
         subject: The subject's name, for people.
         dns_names: The dNSNames, lower case.
+        crl_urls: Where the certificate says that its CRL is.
         not_before: UTC; None where it cannot be read.
         not_after: UTC; None where it cannot be read.
         sha256: The fingerprint, hex.
@@ -43,6 +44,7 @@ class ParsedEntry:
     organisation: str | None = None
     subject: str = ""
     dns_names: tuple[str, ...] = ()
+    crl_urls: tuple[str, ...] = ()
     not_before: datetime | None = None
     not_after: datetime | None = None
     sha256: str | None = None

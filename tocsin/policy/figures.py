@@ -1,7 +1,7 @@
 """What is counted of an incident, and that the counts agree (I3)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from models.terms import (
@@ -18,6 +18,7 @@ from models.terms import (
     ReplacementState,
     ReplyKind,
     RevocationState,
+    Sighting,
 )
 from tocsin.errors import Broken
 
@@ -104,6 +105,8 @@ class IncidentFigures:
         published_late: Published after it.
         published_with_other_reason: Published under another reason than the
             incident's schedule says, as when the CA had revoked them before.
+        sightings: Revoked and not published, by where they were seen when somebody last
+            looked; those that nobody has looked for yet are left out.
         first_revoked_at: When the CA first answered, UTC.
         last_published_at: When the latest publication was seen, UTC.
         problems: Not yet revoked and the CA's last answer was not a good one, by it.
@@ -149,6 +152,7 @@ class IncidentFigures:
     restrained: int = 0
     restrained_overdue: int = 0
     restrained_until: datetime | None = None
+    sightings: Mapping[Sighting, int] = field(default_factory=dict)
 
     @property
     def published(self) -> int:
@@ -164,6 +168,16 @@ class IncidentFigures:
     def to_publish(self) -> int:
         """Certificates whose revocation has to be published: all but those withdrawn."""
         return self.certificates - self.withdrawn
+
+    @property
+    def not_looked_for(self) -> int:
+        """Revoked certificates whose publication nobody has looked for yet."""
+        return self.revocation[RevocationState.REVOKED] - sum(self.sightings.values())
+
+    @property
+    def refused_as_expired(self) -> int:
+        """Certificates that the CA does not revoke because they have expired."""
+        return self.problems.get("expired", 0)
 
     @property
     def unpublished(self) -> int:
@@ -222,6 +236,11 @@ def check_figures(figures: IncidentFigures) -> IncidentFigures:
         ("published before and after the deadline", figures.published, published),
         ("entries accepted, duplicate and set aside", figures.entries, used),
     )
+    if figures.not_looked_for < 0:
+        raise Broken(
+            f"incident {figures.summary.incident}: more revoked certificates were seen "
+            f"somewhere than there are: {-figures.not_looked_for} too many"
+        )
     for name, whole, parts in sums:
         if whole != parts:
             raise Broken(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
 
-from models.terms import CertificateId, IncidentId, Reason, RevocationState
+from models.terms import CertificateId, IncidentId, Reason, RevocationState, Sighting
 
 # Margins, not rules: a CA under load takes half of what it took when it was measured,
 # and 1/48 of the window is what people get to see a failure and act: 2 h 30 min in 5
@@ -15,6 +15,8 @@ _MARGIN_DIVISOR = 48
 
 _FIRST_WAIT = timedelta(seconds=2)
 _LONGEST_WAIT = timedelta(seconds=60)
+# A CA that comes back a minute before the deadline must find us asking.
+_LONGEST_WAIT_FOR_CA = timedelta(seconds=15)
 _SHORTEST_PROOF_WAIT = timedelta(seconds=10)
 _LONGEST_PROOF_WAIT = timedelta(minutes=5)
 
@@ -91,12 +93,25 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueProof:
-    """One revoked certificate of which nobody has seen yet that it is published."""
+    """
+    One revoked certificate of which nobody has seen yet that it is published.
+
+    Args:
+        certificate_id: Which certificate.
+        incident: Its incident.
+        serial: The serial number.
+        reason: The CRLReason that was asked for.
+        crl_urls: Where the certificate says that its CRL is; empty: nobody knows.
+        sighting: What the last look has shown; None: nobody has looked yet.
+
+    """
 
     certificate_id: CertificateId
     incident: IncidentId
     serial: int
     reason: Reason
+    crl_urls: frozenset[str] = frozenset()
+    sighting: Sighting | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,7 +235,11 @@ def due_at(revocation_time: datetime, restrained_until: datetime | None) -> date
 
 
 def next_attempt(
-    attempts: int, now: datetime, retry_after: timedelta | None = None
+    attempts: int,
+    now: datetime,
+    retry_after: timedelta | None = None,
+    *,
+    is_ca_away: bool = False,
 ) -> datetime:
     """
     Return when to ask the CA again after an answer that was not "revoked".
@@ -231,11 +250,14 @@ def next_attempt(
         attempts: How often it was tried, at least once.
         now: When the answer came.
         retry_after: What the CA asked for, where it did.
+        is_ca_away: The CA gave no answer that was about the certificate.
 
     """
-    doubled = _FIRST_WAIT * 2 ** min(attempts - 1, 10)
-    wait = max(retry_after, _FIRST_WAIT) if retry_after is not None else doubled
-    return now + min(wait, _LONGEST_WAIT)
+    if retry_after is not None:
+        return now + min(max(retry_after, _FIRST_WAIT), _LONGEST_WAIT)
+    doubled: timedelta = _FIRST_WAIT * 2 ** min(attempts - 1, 10)
+    longest = _LONGEST_WAIT_FOR_CA if is_ca_away else _LONGEST_WAIT
+    return now + min(doubled, longest)
 
 
 def next_proof_at(now: datetime, publication_delay: timedelta) -> datetime:

@@ -76,6 +76,7 @@ def missed(
     incident: IncidentFacts,
     now: datetime,
     grace: timedelta,
+    set_back: timedelta = timedelta(),
 ) -> Iterator[Missed]:
     """
     Yield what was due and was not done, the gravest first.
@@ -86,8 +87,15 @@ def missed(
         incident: Its instants.
         now: The present instant, UTC.
         grace: How long anything may take after it was due.
+        set_back: How far the machine's clock was set back.
 
     """
+    if set_back:
+        # Whatever is due comes so much later; nothing else on record shows it.
+        yield Missed(
+            what="This machine's clock was set back; seconds",
+            count=int(set_back.total_seconds()),
+        )
     for what, count in (
         ("Certificates not revoked in time", facts.overdue),
         ("Revoked certificates not seen as published", facts.unpublished),

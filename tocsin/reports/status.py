@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from models.terms import NoticeState, ReplacementState, RevocationState
+from models.terms import NoticeState, ReplacementState, RevocationState, Sighting
 from tocsin.errors import Broken
 from tocsin.policy.figures import IncidentFigures
 from tocsin.policy.progress import incident_forecast, shares
@@ -19,6 +19,14 @@ _REPLACEMENT = {
     ReplacementState.REPLACEMENT_ISSUED: "Replacement issued",
     ReplacementState.REPLACED: "Replaced",
     ReplacementState.NO_LONGER_REQUIRED: "No longer required",
+}
+
+
+_SEEN = {
+    Sighting.NOT_LISTED: "in no CRL yet",
+    Sighting.OCSP_ONLY: "in OCSP, and in no CRL",
+    Sighting.CRL_ONLY: "in the CRL, and not in OCSP",
+    Sighting.OTHER_CRL: "in a CRL, and not in the one that the certificate names",
 }
 
 
@@ -61,7 +69,9 @@ class StatusContext:
         other_reason: Published under another one.
         first_revoked: When the CA first answered.
         last_published: When the latest publication was seen.
-        problems: Answers of the CA that leave certificates unrevoked.
+        sightings: Revoked and not published, by where they were seen; zeros left out.
+        problems: Answers of the CA that leave certificates unrevoked, but for the next.
+        expired: Refused by the CA because they have expired; empty for none.
         entries: Entries that came in: the sum of the next three.
         accepted: Contributed something new of a certificate.
         duplicates: Added nothing.
@@ -101,7 +111,9 @@ class StatusContext:
     other_reason: str
     first_revoked: str
     last_published: str
+    sightings: tuple[Line, ...]
     problems: tuple[Line, ...]
+    expired: str
     entries: str
     accepted: str
     duplicates: str
@@ -196,6 +208,13 @@ def certificate_lines(figures: IncidentFigures) -> tuple[Line, ...]:
     return _lines(parts)
 
 
+def seen_lines(figures: IncidentFigures) -> tuple[Line, ...]:
+    """Split what is revoked and not published by where it is seen; zeros left out."""
+    parts = [(_SEEN[place], count) for place, count in figures.sightings.items()]
+    parts.append(("not looked for yet", figures.not_looked_for))
+    return _lines([part for part in parts if part[1]])
+
+
 def _context(
     figures: IncidentFigures, *, seal: str, changes: Sequence[ScopeChange]
 ) -> StatusContext:
@@ -218,7 +237,13 @@ def _context(
         other_reason=_number(figures.published_with_other_reason),
         first_revoked=_minute(figures.first_revoked_at),
         last_published=_minute(figures.last_published_at),
-        problems=_lines(tuple(figures.problems.items())),
+        sightings=seen_lines(figures),
+        problems=_lines(
+            tuple(item for item in figures.problems.items() if item[0] != "expired")
+        ),
+        expired=_number(figures.refused_as_expired)
+        if figures.refused_as_expired
+        else "",
         entries=_number(figures.entries),
         accepted=_number(figures.accepted),
         duplicates=_number(figures.duplicates),

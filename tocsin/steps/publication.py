@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy import Engine
 
-from models.terms import CertificateId, IncidentId
+from models.terms import CertificateId, IncidentId, Sighting
 from tocsin.ca.backend import CaBackend, Publication
 from tocsin.ca.proof import ProofOfIssuer, Wanted, prove
 from tocsin.clock import Clock
@@ -59,13 +59,16 @@ def prove_due(
         publication: Reads what the CA publishes, as anybody outside would.
         clock: Tells now.
         actor: Who acts, for the record.
-        grace: Only proofs that were due this long ago.
+        grace: Only issuers with something that was revoked this long ago, and whose
+            proof is due.
 
     """
     done = Proven()
-    due_before = clock.now() - grace
+    due_before = clock.now()
     with reading(engine) as connection:
-        issuers = proofs.issuers_to_prove(connection, due_before=due_before)
+        issuers = proofs.issuers_to_prove(
+            connection, due_before=due_before, revoked_before=due_before - grace
+        )
     for issuer in issuers:
         try:
             backend.publish(issuer.key)
@@ -116,21 +119,27 @@ def _prove_issuer(
                     certificate_id=due.certificate_id,
                     serial=due.serial,
                     reason=due.reason,
+                    crl_urls=due.crl_urls,
+                    is_in_ocsp=due.sighting is Sighting.OCSP_ONLY,
                 )
                 for due in wanted
             ],
             now=now,
         )
-        unseen = [*proof.missing, *proof.ocsp_disagrees]
+        unseen = {
+            Sighting.NOT_LISTED: proof.missing,
+            Sighting.OCSP_ONLY: proof.ocsp_only,
+            Sighting.CRL_ONLY: proof.ocsp_disagrees,
+            Sighting.OTHER_CRL: proof.other_crl,
+        }
         with writing(engine) as connection:
-            if unseen:
-                proofs.look_again(
-                    connection,
-                    issuer_id=issuer.id,
-                    due_before=due_before,
-                    at=next_proof_at(now, backend.capabilities.publication_delay),
-                    certificates=unseen,
-                )
+            proofs.look_again(
+                connection,
+                issuer_id=issuer.id,
+                due_before=due_before,
+                at=next_proof_at(now, backend.capabilities.publication_delay),
+                unseen=unseen,
+            )
             published = proofs.record_proof(
                 connection, evidence=_evidence(issuer, proof)
             )
@@ -144,7 +153,7 @@ def _prove_issuer(
                 crl_sha256=proof.crl_sha256,
             )
         done.published += sum(len(ids) for ids in published.values())
-        done.unproven += len(unseen)
+        done.unproven += sum(len(ids) for ids in unseen.values())
         done.wrong_reason += len(proof.wrong_reason)
         _say_what_is_wrong(issuer, proof)
 
@@ -196,10 +205,19 @@ def _say_what_is_wrong(issuer: IssuerToProve, proof: ProofOfIssuer) -> None:
             issuer=issuer.key,
             certificates=len(proof.wrong_reason),
         )
-    if proof.missing or proof.ocsp_disagrees:
+    if proof.missing or proof.other_crl or proof.ocsp_only or proof.ocsp_disagrees:
         log.warning(
             "Revoked and not visible yet",
             issuer=issuer.key,
-            missing_in_crl=len(proof.missing),
-            not_revoked_in_ocsp=len(proof.ocsp_disagrees),
+            not_listed=len(proof.missing),
+            in_ocsp_only=len(proof.ocsp_only),
+            in_crl_only=len(proof.ocsp_disagrees),
+            in_another_crl=len(proof.other_crl),
+        )
+    if proof.unreadable:
+        log.error(
+            "CRLs that certificates name could not be read",
+            issuer=issuer.key,
+            crls=len(proof.unreadable),
+            why=proof.unreadable[0],
         )

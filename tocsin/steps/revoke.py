@@ -13,10 +13,8 @@ from models.terms import CertificateId
 from tocsin.ca.backend import (
     AnswerKind,
     CaBackend,
-    CertificateStatus,
     Publication,
     RevocationAnswer,
-    RevocationRequest,
     StatusKind,
 )
 from tocsin.clock import Clock
@@ -24,8 +22,9 @@ from tocsin.errors import Broken, Unavailable
 from tocsin.policy.revocation import DueRevocation, Outcome, lease_for, next_attempt
 from tocsin.steps.acts import append_acts
 from tocsin.steps.publication import prove_due
+from tocsin.steps.questions import found_revoked, not_now, requests_for
 from tocsin.store import revocations
-from tocsin.store.session import reading, writing
+from tocsin.store.session import writing
 
 log = structlog.get_logger()
 
@@ -76,13 +75,29 @@ class Revoked:
 
 @dataclass(slots=True)
 class _Batch:
-    """A claim in work: what was claimed, and which answers are not recorded yet."""
+    """
+    A claim in work.
+
+    Args:
+        owner: Who claimed it.
+        actor: Who acts, for the record.
+        lease_within: How long the claim holds without a sign of life.
+        open: What has no answer yet.
+        until: When the claim ends unless it is renewed.
+        outcomes: Answers that are not recorded yet.
+        seen: What was in doubt and has been looked up.
+        kinds: How often each kind of answer was given.
+        recorded_at: When answers were last recorded, by the machine's timer.
+
+    """
 
     owner: str
     actor: str
     lease_within: timedelta
     open: dict[CertificateId, DueRevocation]
+    until: datetime
     outcomes: list[Outcome] = field(default_factory=list)
+    seen: set[CertificateId] = field(default_factory=set)
     kinds: dict[AnswerKind, int] = field(default_factory=lambda: defaultdict(int))
     recorded_at: float = field(default_factory=time.monotonic)
 
@@ -109,7 +124,8 @@ def revoke_due(
         owner: Names this process in claims.
         batch: How many are claimed at once.
         actor: Who acts, for the record: "engine" or "guard".
-        grace: Only what was due this long ago.
+        grace: Only what has had its revocation time this long ago; what was tried since
+            does not wait anew.
 
     """
     done = Revoked()
@@ -123,7 +139,16 @@ def revoke_due(
         grace=grace,
         done=done,
     )
-    proven = prove_due(engine, backend, publication, clock, actor=actor, grace=grace)
+    # Whoever revokes proves it, too, and at once: nobody else may be there to do it.
+    has_revoked = bool(done.revoked or done.already)
+    proven = prove_due(
+        engine,
+        backend,
+        publication,
+        clock,
+        actor=actor,
+        grace=timedelta() if has_revoked else grace,
+    )
     done.published = proven.published
     done.unproven = proven.unproven
     done.wrong_reason = proven.wrong_reason
@@ -158,14 +183,15 @@ def submit_due(
     What the CA did not revoke stays due, for ever; a batch in which the CA answered
     nothing but "not now" ends the pass, since the next would fare no better.
     """
-    due_before = clock.now() - grace
+    due_before = clock.now()
     lease_within = lease_for(batch, backend.capabilities.rate_per_second)
     while claimed := _claim(
         engine,
         owner=owner,
         actor=actor,
-        now=clock.now(),
+        now=(claimed_at := clock.now()),
         due_before=due_before,
+        grace=grace,
         lease_within=lease_within,
         limit=batch,
     ):
@@ -174,6 +200,7 @@ def submit_due(
             actor=actor,
             lease_within=lease_within,
             open={due.certificate_id: due for due in claimed},
+            until=claimed_at + lease_within,
         )
         done.claimed += len(claimed)
         try:
@@ -192,6 +219,7 @@ def _claim(
     actor: str,
     now: datetime,
     due_before: datetime,
+    grace: timedelta,
     lease_within: timedelta,
     limit: int,
 ) -> list[DueRevocation]:
@@ -201,6 +229,7 @@ def _claim(
             owner=owner,
             now=now,
             due_before=due_before,
+            promised_before=due_before - grace,
             lease_within=lease_within,
             limit=limit,
         )
@@ -225,17 +254,17 @@ def _ask(engine: Engine, backend: CaBackend, clock: Clock, work: _Batch) -> None
     except Unavailable as error:
         # Not looked up is not repeated: these wait for the next attempt.
         for due in doubted:
-            if due.certificate_id in work.open:
-                _take(work, _not_now(due, str(error)), clock.now())
-    requests = _requests(engine, backend, list(work.open.values()))
+            if due.certificate_id in work.open and due.certificate_id not in work.seen:
+                _take(work, not_now(due, str(error)), clock.now())
+    requests = requests_for(engine, backend, list(work.open.values()))
     try:
         for answer in backend.revoke(requests):
             _take(work, answer, clock.now())
-            if _is_time_to_record(work) and not _record(engine, clock, work):
+            if _is_time_to_record(work, clock) and not _record(engine, clock, work):
                 return
     except Unavailable as error:
         for due in list(work.open.values()):
-            _take(work, _not_now(due, str(error)), clock.now())
+            _take(work, not_now(due, str(error)), clock.now())
     finally:
         _record(engine, clock, work)
 
@@ -247,13 +276,27 @@ def _look_up(
     work: _Batch,
     doubted: Sequence[DueRevocation],
 ) -> bool:
-    """Take those that are revoked already off the batch; False: the claim was lost."""
+    """
+    Take off the batch what is revoked already, and of what nothing is known.
+
+    Returns:
+        False when the claim was lost.
+
+    Raises:
+        Unavailable: The CA does not answer.
+
+    """
     if not doubted:
         return True
-    for status in backend.look_up(_requests(engine, backend, doubted)):
+    for status in backend.look_up(requests_for(engine, backend, doubted)):
+        work.seen.add(status.certificate_id)
         if status.kind is StatusKind.REVOKED:
-            _take(work, _already(status), clock.now())
-        if _is_time_to_record(work) and not _record(engine, clock, work):
+            _take(work, found_revoked(status), clock.now())
+        elif status.kind is StatusKind.NO_ANSWER:
+            # Not looked up is not repeated; the others do not wait for it.
+            due = work.open[status.certificate_id]
+            _take(work, not_now(due, status.detail), clock.now())
+        if _is_time_to_record(work, clock) and not _record(engine, clock, work):
             return False
     return True
 
@@ -272,15 +315,23 @@ def _take(work: _Batch, answer: RevocationAnswer, now: datetime) -> None:
             answer=answer.kind.value,
             detail=answer.detail,
             ca_revoked_at=answer.revoked_at,
-            next_at=next_attempt(due.attempts, now, answer.retry_after),
+            next_at=next_attempt(
+                due.attempts,
+                now,
+                answer.retry_after,
+                is_ca_away=answer.kind is AnswerKind.RETRY,
+            ),
         )
     )
 
 
-def _is_time_to_record(work: _Batch) -> bool:
+def _is_time_to_record(work: _Batch, clock: Clock) -> bool:
     return (
         len(work.outcomes) >= _ANSWERS_PER_COMMIT
         or time.monotonic() - work.recorded_at > _SECONDS_PER_COMMIT
+        # The clock was set forward: to others the claim has ended. Nothing more is
+        # asked of the CA before it is ours again, or is found to be theirs.
+        or clock.now() >= work.until
     )
 
 
@@ -291,6 +342,7 @@ def _record(engine: Engine, clock: Clock, work: _Batch) -> bool:
     if not outcomes and not work.open:
         return True
     now = clock.now()
+    work.until = now + work.lease_within
     with writing(engine) as connection:
         if outcomes:
             revocations.record_answers(
@@ -300,7 +352,7 @@ def _record(engine: Engine, clock: Clock, work: _Batch) -> bool:
             connection,
             owner=work.owner,
             certificates=list(work.open),
-            until=now + work.lease_within,
+            until=work.until,
         )
         append_acts(
             connection,
@@ -331,40 +383,3 @@ def _count(done: Revoked, work: _Batch) -> None:
                 done.refused += count
             case AnswerKind.RETRY | AnswerKind.FATAL:  # pragma: no branch
                 done.retried += count
-
-
-def _requests(
-    engine: Engine, backend: CaBackend, chosen: Sequence[DueRevocation]
-) -> list[RevocationRequest]:
-    bodies: dict[CertificateId, bytes] = {}
-    if backend.capabilities.needs_certificate:
-        with reading(engine) as connection:
-            bodies = revocations.certificate_bodies(
-                connection, [due.certificate_id for due in chosen]
-            )
-    return [
-        RevocationRequest(
-            certificate_id=due.certificate_id,
-            issuer_key=due.issuer_key,
-            serial=due.serial,
-            reason=due.reason,
-            certificate=bodies.get(due.certificate_id),
-        )
-        for due in chosen
-    ]
-
-
-def _already(status: CertificateStatus) -> RevocationAnswer:
-    return RevocationAnswer(
-        certificate_id=status.certificate_id,
-        kind=AnswerKind.ALREADY,
-        revoked_at=status.revoked_at,
-        reason=status.reason,
-        detail="found when it was looked up",
-    )
-
-
-def _not_now(due: DueRevocation, why: str) -> RevocationAnswer:
-    return RevocationAnswer(
-        certificate_id=due.certificate_id, kind=AnswerKind.RETRY, detail=why
-    )

@@ -1,13 +1,10 @@
 """Checks that each step that was due was taken; one that was not is an escalation."""
 
-import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import httpx
 import structlog
 from sqlalchemy import Engine
 
@@ -17,6 +14,7 @@ from tocsin.policy.effects import EndEscalation, RaiseEscalation
 from tocsin.policy.escalations import due_watch_escalation
 from tocsin.policy.ladder import parse_ladder
 from tocsin.policy.watchdog import Missed, missed, steps_due
+from tocsin.steps.heartbeat import show_life
 from tocsin.steps.outreach import Telling, put_on_record
 from tocsin.store import audit, outreach
 from tocsin.store.incidents import lock_incident, read_incident, running_incidents
@@ -24,8 +22,6 @@ from tocsin.store.session import reading, writing
 from tocsin.store.watch import watch_facts
 
 log = structlog.get_logger()
-
-_ANSWERS_WITHIN = 5.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +75,7 @@ def watch_once(
     telling: Telling,
     publication_within: timedelta,
     heartbeat: Heartbeat,
+    set_back: timedelta = timedelta(),
 ) -> Watched:
     """
     Look at all running incidents, escalate what was missed, show that all is well.
@@ -89,6 +86,7 @@ def watch_once(
         telling: How the CA's own people are told.
         publication_within: How long the CA may take to publish.
         heartbeat: What others see; withheld when something was missed.
+        set_back: How far the clock was set back while it was watched.
 
     """
     now = clock.now()
@@ -103,12 +101,17 @@ def watch_once(
             telling=telling,
             grace=heartbeat.grace,
             publication_within=publication_within,
+            set_back=set_back,
         )
         if left:
             found[incident] = left
     watched = Watched(at=now, incidents=len(incidents), missed=found)
     if watched.all_is_well:
-        _beat(heartbeat, watched)
+        show_life(
+            {"at": watched.at.isoformat(), "incidents": watched.incidents},
+            file=heartbeat.file,
+            url=heartbeat.url,
+        )
     for incident, left in found.items():
         log.error(
             "Something due was not done; heartbeat withheld",
@@ -126,6 +129,7 @@ def _look(
     telling: Telling,
     grace: timedelta,
     publication_within: timedelta,
+    set_back: timedelta,
 ) -> tuple[Missed, ...]:
     with reading(engine) as connection:
         record = read_incident(connection, incident=incident)
@@ -139,7 +143,16 @@ def _look(
             publication_within=publication_within,
         )
         live = outreach.incident_escalations(connection, incident=incident)
-    left = tuple(missed(seen, ladder=ladder, incident=facts, now=now, grace=grace))
+    left = tuple(
+        missed(
+            seen,
+            ladder=ladder,
+            incident=facts,
+            now=now,
+            grace=grace,
+            set_back=set_back,
+        )
+    )
     causes = {
         EscalationCause.STEP_MISSED: bool(left),
         EscalationCause.ORDER_OVERDUE: seen.is_order_overdue(facts.deadline, now),
@@ -182,20 +195,3 @@ def _acts(
             yield "steps-missed", {"missed": [one.sentence for one in left]}
         else:
             yield "order-overdue", {"certificates": restrained}
-
-
-def _beat(heartbeat: Heartbeat, watched: Watched) -> None:
-    if heartbeat.file is not None:
-        text = json.dumps(
-            {"at": watched.at.isoformat(), "incidents": watched.incidents}
-        )
-        # Whole or not at all: whoever watches must never read half a heartbeat.
-        written = heartbeat.file.with_name(f"{heartbeat.file.name}.{os.getpid()}.new")
-        written.write_text(text + "\n", "utf-8")
-        written.replace(heartbeat.file)
-    if heartbeat.url is not None:
-        try:
-            httpx.get(heartbeat.url, timeout=_ANSWERS_WITHIN).raise_for_status()
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            # Its address is a secret, and the error may quote it.
-            log.warning("The heartbeat was not taken", error=type(error).__name__)

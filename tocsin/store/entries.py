@@ -15,7 +15,13 @@ from sqlalchemy import (
 )
 
 from models.base import table
-from models.incident import AffectedCertificate, CertificateBody, Entry, Issuer
+from models.incident import (
+    AffectedCertificate,
+    CertificateBody,
+    CrlPlace,
+    Entry,
+    Issuer,
+)
 from models.terms import IncidentId, ReplacementState, SourceKind
 from tocsin.names import subscriber_key
 from tocsin.policy.entries import ParsedEntry, SetAside
@@ -23,6 +29,7 @@ from tocsin.store.directory import add_subscribers, portions
 from tocsin.store.session import dialect_insert, insert_ignoring
 
 _BODY = table(CertificateBody)
+_CRL_PLACE = table(CrlPlace)
 _CERTIFICATE = table(AffectedCertificate)
 _ENTRY = table(Entry)
 _ISSUER = table(Issuer)
@@ -332,20 +339,28 @@ def _write_certificates(
 
 
 def _write_bodies(connection: Connection, standings: Iterable[_Standing]) -> None:
-    bodies = [
-        {"certificate_id": standing.id, "der": standing.best.der}
+    told = [
+        (standing.id, standing.best)
         for standing in standings
         if standing.best is not None and standing.best.der is not None
     ]
-    if bodies:
-        statement = dialect_insert(connection)(_BODY)
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["certificate_id"],
-                set_={"der": statement.excluded.der},
-            ),
-            bodies,
-        )
+    for rows, column, values in (
+        (_BODY, "der", [(key, entry.der) for key, entry in told]),
+        (
+            _CRL_PLACE,
+            "urls",
+            [(key, "\n".join(entry.crl_urls)) for key, entry in told if entry.crl_urls],
+        ),
+    ):
+        if values:
+            statement = dialect_insert(connection)(rows)
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["certificate_id"],
+                    set_={column: statement.excluded[column]},
+                ),
+                [{"certificate_id": key, column: value} for key, value in values],
+            )
 
 
 def _marks(standing: _Standing) -> dict[str, Any]:

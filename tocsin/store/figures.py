@@ -34,6 +34,7 @@ from models.terms import (
     ReplyKind,
     ReplyState,
     RevocationState,
+    Sighting,
 )
 from tocsin.policy.figures import (
     CertificateRow,
@@ -97,7 +98,13 @@ def incident_figures(
             ).label("late"),
             func.sum(
                 case(
-                    (_REVOCATION.c.published_reason != _REVOCATION.c.reason, 1),
+                    (
+                        _REVOCATION.c.published_at.is_not(None)
+                        & _REVOCATION.c.published_reason.is_distinct_from(
+                            _REVOCATION.c.reason
+                        ),
+                        1,
+                    ),
                     else_=0,
                 )
             ).label("other"),
@@ -156,6 +163,16 @@ def incident_figures(
                 _REVOCATION.c.state.in_(_UNSENT),
                 _REVOCATION.c.answer.is_not(None),
                 _REVOCATION.c.answer.not_in(_GOOD_ANSWERS),
+            ),
+            sightings=_complete(
+                Sighting,
+                _grouped(
+                    connection,
+                    _REVOCATION.c.sighting,
+                    _REVOCATION.c.incident_id == incident,
+                    _REVOCATION.c.state == RevocationState.REVOKED.value,
+                    _REVOCATION.c.sighting.is_not(None),
+                ),
             ),
             subscribers=_count(
                 connection,

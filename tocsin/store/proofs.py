@@ -8,8 +8,9 @@ from datetime import datetime
 from sqlalchemy import Connection, func, insert, literal, select, update
 
 from models.base import Instant, table
+from models.incident import CrlPlace
 from models.revocation import Proof
-from models.terms import CertificateId, IncidentId, Reason, RevocationState
+from models.terms import CertificateId, IncidentId, Reason, RevocationState, Sighting
 from tocsin.policy.revocation import DueProof
 from tocsin.store.revocations import (
     REVOCATION,
@@ -19,6 +20,7 @@ from tocsin.store.revocations import (
 )
 
 PROOF = table(Proof)
+CRL_PLACE = table(CrlPlace)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,14 +62,15 @@ class Evidence:
 
 
 def issuers_to_prove(
-    connection: Connection, *, due_before: datetime
+    connection: Connection, *, due_before: datetime, revoked_before: datetime
 ) -> list[IssuerToProve]:
-    """Return issuers with a proof that was due by then."""
+    """Return issuers with a proof that was due by then, of what was revoked by then."""
     ids = connection.execute(
         select(REVOCATION.c.issuer_id)
         .where(
             REVOCATION.c.state == RevocationState.REVOKED,
             REVOCATION.c.due_at <= due_before,
+            REVOCATION.c.revoked_at <= revoked_before,
         )
         .distinct()
     ).scalars()
@@ -80,20 +83,34 @@ def issuers_to_prove(
 def proofs_due(
     connection: Connection, *, issuer_id: int, due_before: datetime, limit: int
 ) -> list[DueProof]:
-    """Return revoked certificates of one issuer whose proof was due by then."""
-    return [
-        DueProof(
-            certificate_id=CertificateId(row.certificate_id),
-            incident=IncidentId(row.incident_id),
-            serial=int(row.serial, 16),
-            reason=Reason(row.reason),
+    """
+    Return revoked certificates of one issuer whose proof was due by then.
+
+    Those of one CRL follow each other, so that few batches need the same one.
+    """
+    due = due_statement(RevocationState.REVOKED, due_before=due_before, limit=limit)
+    places: dict[str | None, frozenset[str]] = {None: frozenset()}
+    proofs = []
+    for row in connection.execute(
+        due.add_columns(REVOCATION.c.sighting, CRL_PLACE.c.urls)
+        .outerjoin(CRL_PLACE, CRL_PLACE.c.certificate_id == REVOCATION.c.certificate_id)
+        .where(REVOCATION.c.issuer_id == issuer_id)
+        .order_by(None)
+        .order_by(CRL_PLACE.c.urls, REVOCATION.c.due_at)
+    ):
+        if row.urls not in places:
+            places[row.urls] = frozenset(row.urls.split("\n"))
+        proofs.append(
+            DueProof(
+                certificate_id=CertificateId(row.certificate_id),
+                incident=IncidentId(row.incident_id),
+                serial=int(row.serial, 16),
+                reason=Reason(row.reason),
+                crl_urls=places[row.urls],
+                sighting=row.sighting and Sighting(row.sighting),
+            )
         )
-        for row in connection.execute(
-            due_statement(
-                RevocationState.REVOKED, due_before=due_before, limit=limit
-            ).where(REVOCATION.c.issuer_id == issuer_id)
-        )
-    ]
+    return proofs
 
 
 def record_proof(
@@ -153,6 +170,7 @@ def record_proof(
                     state=RevocationState.PUBLISHED.value,
                     published_at=evidence.read_at,
                     published_reason=reason,
+                    sighting=None,
                     proof_id=added,
                     ca_revoked_at=func.coalesce(
                         REVOCATION.c.ca_revoked_at, literal(revoked_at, Instant)
@@ -168,7 +186,7 @@ def look_again(
     issuer_id: int,
     due_before: datetime,
     at: datetime,
-    certificates: Sequence[CertificateId] | None = None,
+    unseen: Mapping[Sighting, Sequence[CertificateId]] | None = None,
 ) -> None:
     """
     Set when the CA's publication is read again for what was not seen in it.
@@ -178,7 +196,7 @@ def look_again(
         issuer_id: Whose publication.
         due_before: Only for proofs that were due by then.
         at: When to read again, UTC.
-        certificates: Only for these; None: for all that were due.
+        unseen: Only for these, with what was seen of them; None: for all that were due.
 
     """
     statement = (
@@ -190,8 +208,13 @@ def look_again(
         )
         .values(due_at=at)
     )
-    if certificates is None:
+    if unseen is None:
         connection.execute(statement)
         return
-    for some in chunks(certificates):
-        connection.execute(statement.where(REVOCATION.c.certificate_id.in_(some)))
+    for sighting, certificates in unseen.items():
+        for some in chunks(certificates):
+            connection.execute(
+                statement.where(REVOCATION.c.certificate_id.in_(some)).values(
+                    sighting=sighting.value
+                )
+            )

@@ -148,6 +148,7 @@ def claim_due(
     due_before: datetime,
     lease_within: timedelta,
     limit: int,
+    promised_before: datetime | None = None,
 ) -> list[DueRevocation]:
     """
     Put the intent to revoke on record, for this process alone, until the lease ends.
@@ -161,14 +162,17 @@ def claim_due(
         due_before: Only what was due by then.
         lease_within: How long the claim holds without a sign of life.
         limit: How many at most.
+        promised_before: Only what has its revocation time by then, however often it was
+            tried since; None: as ``due_before``.
 
     """
+    promised = due_before if promised_before is None else promised_before
     rows: list[Row[tuple[int, str, int, str, int, int]]] = []
     for state in UNREVOKED:
         if len(rows) < limit:
             rows += connection.execute(
                 due_statement(state, due_before=due_before, limit=limit - len(rows))
-                .where(is_free(now))
+                .where(is_free(now), REVOCATION.c.revocation_time <= promised)
                 .with_for_update(skip_locked=True)
             ).all()
     if not rows:

@@ -23,7 +23,7 @@ from tocsin.ca.backend import (
     RevocationRequest,
     StatusKind,
 )
-from tocsin.ca.issuers import write_atomically
+from tocsin.ca.files import write_atomically
 from tocsin.ca.one_by_one import OneByOne, answer, status
 from tocsin.ca.options import (
     BackendKind,

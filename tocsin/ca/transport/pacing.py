@@ -15,6 +15,7 @@ from tocsin.ca.backend import (
     CertificateStatus,
     RevocationAnswer,
     RevocationRequest,
+    StatusKind,
 )
 from tocsin.ca.transport.limits import Ledger, Timer
 from tocsin.errors import Unavailable
@@ -218,16 +219,23 @@ def statuses(
     look_up: Callable[[RevocationRequest], CertificateStatus],
 ) -> Iterator[CertificateStatus]:
     """
-    Yield a status for each request.
+    Yield a status for each request; an error of one holds up no other.
 
     Raises:
         Unavailable: The CA does not answer.
 
     """
-    for outcome in pacer.each(requests, look_up):
-        if isinstance(outcome, Trouble):
+    for request, outcome in zip(requests, pacer.each(requests, look_up), strict=True):
+        if not isinstance(outcome, Trouble):
+            yield outcome
+        elif outcome.kind in (TroubleKind.AWAY, TroubleKind.BARRED):
             raise outcome
-        yield outcome
+        else:
+            yield CertificateStatus(
+                certificate_id=request.certificate_id,
+                kind=StatusKind.NO_ANSWER,
+                detail=str(outcome),
+            )
 
 
 def _submit(

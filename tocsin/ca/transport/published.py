@@ -19,6 +19,11 @@ from tocsin.ca.ocsp import key_bits
 from tocsin.ca.transport.web import Web
 from tocsin.errors import Unavailable
 
+_ENOUGH = 3
+"""So many errors of one responder in a row, and it is left alone for now."""
+_TRY_LATER = ocsp.OCSPResponseBuilder.build_unsuccessful(
+    ocsp.OCSPResponseStatus.TRY_LATER
+).public_bytes(serialization.Encoding.DER)
 _PEM = re.compile(rb"-----BEGIN X509 CRL-----(.+?)-----END X509 CRL-----", re.DOTALL)
 
 
@@ -31,12 +36,15 @@ class PublishedAt:
         certificate: The issuer's certificate.
         crls: URLs or files, DER or PEM: one CRL, or all shards.
         ocsp: The responder's URL; None where there is none.
+        by_certificates: Whether each certificate's CRL is read where it says itself;
+            ``crls`` are then for those that do not say.
 
     """
 
     certificate: x509.Certificate
     crls: tuple[str, ...]
     ocsp: str | None = None
+    by_certificates: bool = False
 
 
 class PublishedPlaces:
@@ -79,6 +87,23 @@ class PublishedPlaces:
         for place in self._place(issuer_key).crls:
             yield _as_der(self._read(place))
 
+    def follows_certificates(self, issuer_key: str) -> bool:
+        """Whether CRLs are read where the certificates say that they are."""
+        return self._place(issuer_key).by_certificates
+
+    def read_crl(self, place: str) -> bytes:
+        """
+        Return the CRL at one place on the web, DER.
+
+        Raises:
+            Unavailable: It cannot be read; or the place is none on the web.
+
+        """
+        if not is_url(place):
+            message = f"the CRL {place} cannot be read: neither HTTP nor HTTPS"
+            raise Unavailable(message)
+        return _as_der(self._read(place))
+
     def has_crl(self, issuer_key: str) -> bool:
         """Whether a place of its CRL is configured."""
         return bool(self._place(issuer_key).crls)
@@ -91,8 +116,11 @@ class PublishedPlaces:
         """
         Yield one DER OCSP response for each serial, in order.
 
+        An error of the responder's own is "try later" for that serial alone.
+
         Raises:
-            Unavailable: The responder does not answer.
+            Unavailable: The responder does not answer, or has errors for several in a
+                row.
 
         """
         place = self._place(issuer_key)
@@ -101,14 +129,19 @@ class PublishedPlaces:
             raise Unavailable(message)
         ask = _Responder(place.ocsp, place.certificate, self._timeout, self._at_once)
         remaining = iter(serials)
-        sent: deque[Future[bytes]] = deque()
+        sent: deque[Future[bytes | None]] = deque()
+        failed_in_a_row = 0
         with ThreadPoolExecutor(self._at_once) as pool:
             while True:
                 wanted = islice(remaining, self._at_once - len(sent))
                 sent.extend(pool.submit(ask, serial) for serial in wanted)
                 if not sent:
                     return
-                yield sent.popleft().result()
+                answer = sent.popleft().result()
+                failed_in_a_row = 0 if answer is not None else failed_in_a_row + 1
+                if failed_in_a_row >= _ENOUGH:
+                    raise Unavailable("the OCSP responder has an error for every one")
+                yield _TRY_LATER if answer is None else answer
 
     def _place(self, issuer_key: str) -> PublishedAt:
         place = self._places.get(issuer_key)
@@ -145,16 +178,24 @@ class _Responder:
         self._name = sha1(issuer.subject.public_bytes(), usedforsecurity=False).digest()
         self._key = sha1(key_bits(issuer.public_key()), usedforsecurity=False).digest()
 
-    def __call__(self, serial: int) -> bytes:
+    def __call__(self, serial: int) -> bytes | None:
+        """Return its answer; None where it has nothing but errors of its own."""
         request = (
             ocsp.OCSPRequestBuilder()
             .add_certificate_by_hash(self._name, self._key, serial, hashes.SHA1())  # noqa: S303 - see above
             .build()
             .public_bytes(serialization.Encoding.DER)
         )
-        reply = self._web.ask(
-            "POST", body=request, headers={"Content-Type": "application/ocsp-request"}
-        )
+        for _ in range(_ENOUGH):
+            reply = self._web.ask(
+                "POST",
+                body=request,
+                headers={"Content-Type": "application/ocsp-request"},
+            )
+            if reply.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                break
+        else:
+            return None
         if reply.status != HTTPStatus.OK:
             message = f"the OCSP responder answers HTTP {reply.status}"
             raise Unavailable(message)

@@ -7,7 +7,7 @@ from tocsin.policy.progress import incident_forecast
 from tocsin.reports.dashboards.board import Board
 from tocsin.reports.dashboards.words import certs, long, table, text, total
 from tocsin.reports.scope import disclosed
-from tocsin.reports.status import certificate_lines, headline
+from tocsin.reports.status import certificate_lines, headline, seen_lines
 
 _BAR = 25
 
@@ -25,14 +25,18 @@ def parts(board: Board) -> Iterator[str]:
         f"`{'█' * done}{'░' * (_BAR - done)}` {figures.published:,} of "
         f"{figures.to_publish:,} published"
     )
-    if figures.problems:
+    asked = {
+        said: count for said, count in figures.problems.items() if said != "expired"
+    }
+    if asked:
         yield "## Who is needed"
         yield "\n".join(
             f"- Ask the CA: its last answer is “{text(said)}” for {certs(count)}."
-            for said, count in figures.problems.items()
+            for said, count in asked.items()
         )
     yield "## Certificates"
     yield certificates_table(figures)
+    yield from told_apart(figures)
     outlook = incident_forecast(figures)
     yield table(
         ("What", "When"),
@@ -58,6 +62,26 @@ def parts(board: Board) -> Iterator[str]:
         f"{figures.published_late:,} after it. “Published” means that it was seen in "
         "what the CA publishes."
     )
+
+
+def told_apart(figures: IncidentFigures) -> Iterator[str]:
+    """Say what is neither simply published nor simply to come."""
+    lines = [
+        f"- {line.count} revoked and not published yet: {line.name}."
+        for line in seen_lines(figures)
+    ]
+    if figures.published_with_other_reason:
+        lines.append(
+            f"- {figures.published_with_other_reason:,} published with another reason "
+            f"than {figures.summary.reason.label}."
+        )
+    if figures.refused_as_expired:
+        lines.append(
+            f"- {figures.refused_as_expired:,} not revoked: the CA does not revoke what "
+            "has expired."
+        )
+    if lines:
+        yield "\n".join(lines)
 
 
 def certificates_table(figures: IncidentFigures) -> str:
