@@ -1,6 +1,8 @@
 """What all tables share: constraint names that migrations can rely on, and instants in UTC."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, cast
 
 from sqlalchemy import DateTime, Dialect, MetaData, Table
@@ -48,6 +50,35 @@ class Instant(TypeDecorator[datetime]):
         return (
             value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
         )
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
+        """Write SQLite's text at once: by way of two libraries it takes four times that."""
+        if dialect.name == "sqlite":
+            return _to_text
+        return super().bind_processor(dialect)
+
+    def result_processor(
+        self, dialect: Dialect, coltype: object
+    ) -> Callable[[Any], Any] | None:
+        """Read SQLite's text at once."""
+        if dialect.name == "sqlite":
+            return _from_text
+        return super().result_processor(dialect, coltype)
+
+
+def _to_text(value: datetime | None) -> str | None:
+    if value is None:
+        return None
+    if value.tzinfo is None:
+        message = f"an instant without a time zone: {value}"
+        raise ValueError(message)
+    # As SQLAlchemy writes it, which sorts as time does.
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+@lru_cache(maxsize=4096)  # most instants in a table are the same few
+def _from_text(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value).replace(tzinfo=UTC)
 
 
 def instant(*, nullable: bool = False, index: bool = False) -> Any:

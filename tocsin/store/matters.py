@@ -4,9 +4,19 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Text, and_, case, cast, func, select
+from sqlalchemy import (
+    Connection,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    select,
+)
 
 from models.base import table
 from models.incident import AffectedCertificate
@@ -49,8 +59,14 @@ _IS_OPEN = and_(
 _LACKS_CSR = CERTIFICATE.c.replacement_state == ReplacementState.AWAITING_CSR.value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListedCertificate:
+_FIRST_NAME = func.coalesce(
+    CERTIFICATE.c.dns_names[0].as_string(),
+    func.nullif(CERTIFICATE.c.subject, ""),
+    CERTIFICATE.c.serial,
+)
+
+
+class ListedCertificate(NamedTuple):
     """One certificate: its first name, its serial in hex, its end."""
 
     name: str
@@ -157,15 +173,26 @@ def certificate_samples(
     is_draft = unscheduled_at is not None
     found: dict[int, list[Any]] = defaultdict(list)
     for row in connection.execute(
+        _DRAFTED if is_draft else _SCHEDULED,
+        {"subscribers": sorted(set(subscribers))},
+    ).all():
+        found[row[0]].append(row)
+    return {
+        SubscriberId(key): _sample(rows, unscheduled_at=unscheduled_at)
+        for key, rows in found.items()
+    }
+
+
+def _open_ones(*, is_draft: bool) -> Select[Any]:
+    return (
         select(
             CERTIFICATE.c.subscriber_id,
-            CERTIFICATE.c.dns_names,
-            CERTIFICATE.c.subject,
+            _FIRST_NAME,
             CERTIFICATE.c.serial,
             CERTIFICATE.c.not_after,
             REVOCATION.c.revocation_time,
-            case((_LACKS_CSR, 1), else_=0).label("lacks_csr"),
-            case((_IS_OPEN, 1), else_=int(is_draft)).label("open"),
+            case((_LACKS_CSR, 1), else_=0),
+            case((_IS_OPEN, 1), else_=int(is_draft)),
         )
         .join(
             REVOCATION,
@@ -173,26 +200,33 @@ def certificate_samples(
             isouter=is_draft,
         )
         .where(
-            CERTIFICATE.c.subscriber_id.in_(sorted(set(subscribers))),
+            CERTIFICATE.c.subscriber_id.in_(bindparam("subscribers", expanding=True)),
             _IS_UNSETTLED,
             func.coalesce(REVOCATION.c.state, "") != RevocationState.WITHDRAWN.value,
         )
         .order_by(case((_LACKS_CSR, 0), else_=1), CERTIFICATE.c.id)
-    ):
-        found[row.subscriber_id].append(row)
+    )
+
+
+# Built once: read for each batch, of which a large incident has thousands.
+_SCHEDULED = _open_ones(is_draft=False)
+_DRAFTED = _open_ones(is_draft=True)
+
+
+def _sample(rows: list[Any], *, unscheduled_at: datetime | None) -> CertificateSample:
     # What is revoked already is left out as long as anything is not.
-    told = {
-        key: [row for row in rows if row.open] or rows for key, rows in found.items()
-    }
-    return {
-        SubscriberId(key): CertificateSample(
-            is_revoked=not rows[0].open,
-            certificates=tuple(_listed(row) for row in rows),
-            without_csr=sum(row.lacks_csr for row in rows),
-            revocation_time=unscheduled_at or min(row.revocation_time for row in rows),
-        )
-        for key, rows in told.items()
-    }
+    told = [row for row in rows if row[-1]] or rows
+    certificates, times, without_csr = [], [], 0
+    for _, name, serial, not_after, revocation_time, lacks_csr, _ in told:
+        certificates.append(ListedCertificate(name, serial, not_after))
+        times.append(revocation_time)
+        without_csr += lacks_csr
+    return CertificateSample(
+        is_revoked=not told[0][-1],
+        certificates=tuple(certificates),
+        without_csr=without_csr,
+        revocation_time=unscheduled_at or min(times),
+    )
 
 
 def withdrawn_samples(
@@ -221,8 +255,7 @@ def withdrawn_samples(
             change.c.id.label("change"),
             change.c.reason,
             CERTIFICATE.c.subscriber_id,
-            CERTIFICATE.c.dns_names,
-            CERTIFICATE.c.subject,
+            _FIRST_NAME.label("name"),
             CERTIFICATE.c.serial,
             CERTIFICATE.c.not_after,
         )
@@ -239,20 +272,14 @@ def withdrawn_samples(
         found[key].append(row)
     return {
         key: WithdrawnSample(
-            certificates=tuple(_listed(row) for row in rows),
+            certificates=tuple(
+                ListedCertificate(row.name, row.serial, row.not_after) for row in rows
+            ),
             remaining=remaining.get(key[1], 0),
             reason=rows[0].reason,
         )
         for key, rows in found.items()
     }
-
-
-def _listed(row: Any) -> ListedCertificate:
-    return ListedCertificate(
-        name=(row.dns_names or [row.subject or row.serial])[0],
-        serial=row.serial,
-        not_after=row.not_after,
-    )
 
 
 def escalations_for(

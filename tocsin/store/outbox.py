@@ -5,9 +5,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, insert, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
-from models.base import table
+from models.base import Instant, table
 from models.incident import Incident
 from models.outreach import Attempt, Notice, SendingPause
 from models.subscriber import Contact, Subscriber
@@ -120,21 +132,8 @@ def claim_notices(
         limit: How many at most.
 
     """
-    doubtful = _keys(
-        connection,
-        select(NOTICE.c.id).where(
-            NOTICE.c.state == NoticeState.SENDING.value,
-            or_(NOTICE.c.lease_until.is_(None), NOTICE.c.lease_until <= now),
-        ),
-        limit=limit,
-    )
-    due = _keys(
-        connection,
-        select(NOTICE.c.id).where(
-            NOTICE.c.state == NoticeState.PLANNED.value, NOTICE.c.due_at <= now
-        ),
-        limit=limit - len(doubtful),
-    )
+    doubtful = _keys(connection, _DOUBTFUL, now=now, limit=limit)
+    due = _keys(connection, _DUE, now=now, limit=limit - len(doubtful))
     if doubtful:
         connection.execute(
             update(NOTICE)
@@ -159,13 +158,8 @@ def claim_notices(
     if not keys:
         return []
     connection.execute(
-        update(NOTICE)
-        .where(NOTICE.c.id.in_(keys))
-        .values(
-            state=NoticeState.SENDING.value,
-            lease_owner=owner,
-            lease_until=now + lease_within,
-        )
+        _TAKE,
+        {"keys": keys, "b_owner": owner, "b_lease_until": now + lease_within},
     )
     return _claimed(connection, keys)
 
@@ -182,24 +176,19 @@ def leased_notices(connection: Connection, *, owner: str) -> list[ClaimedNotice]
     return _claimed(connection, list(keys))
 
 
-def _keys(
-    connection: Connection, query: Select[tuple[Any]], *, limit: int
-) -> list[int]:
-    if limit <= 0:
-        return []
-    return list(
-        connection.execute(
-            query.join(INCIDENT, INCIDENT.c.id == NOTICE.c.incident_id)
-            .where(INCIDENT.c.state != IncidentState.DRAFT.value)
-            .order_by(NOTICE.c.due_at, NOTICE.c.id)
-            .limit(limit)
-            .with_for_update(skip_locked=True, of=NOTICE)
-        ).scalars()
+def _first(*conditions: ColumnElement[bool]) -> Select[tuple[Any]]:
+    return (
+        select(NOTICE.c.id)
+        .join(INCIDENT, INCIDENT.c.id == NOTICE.c.incident_id)
+        .where(INCIDENT.c.state != IncidentState.DRAFT.value, *conditions)
+        .order_by(NOTICE.c.due_at, NOTICE.c.id)
+        .limit(bindparam("b_limit", type_=Integer()))
+        .with_for_update(skip_locked=True, of=NOTICE)
     )
 
 
-def _claimed(connection: Connection, keys: Sequence[int]) -> list[ClaimedNotice]:
-    """Read the claimed ones with everything their writing needs."""
+def _with_recipients() -> Select[Any]:
+    """Read notices with everything their writing needs."""
     earlier = NOTICE.alias("earlier")
     thread = (
         select(earlier.c.message_id)
@@ -208,19 +197,58 @@ def _claimed(connection: Connection, keys: Sequence[int]) -> list[ClaimedNotice]
         .limit(1)
         .scalar_subquery()
     )
-    rows = connection.execute(
+    return (
         select(
-            NOTICE,
+            NOTICE.c.id,
+            NOTICE.c.incident_id,
+            NOTICE.c.contact_id,
+            NOTICE.c.kind,
+            NOTICE.c.sequence,
+            NOTICE.c.message_id,
+            NOTICE.c.verp_token,
+            NOTICE.c.attempts,
+            NOTICE.c.possibly_repeated,
+            NOTICE.c.planned_at,
             thread.label("thread"),
             *RECIPIENT,
         )
         .join(CONTACT, CONTACT.c.id == NOTICE.c.contact_id)
         .join(INCIDENT, INCIDENT.c.id == NOTICE.c.incident_id)
         .outerjoin(SUBSCRIBER, SUBSCRIBER.c.id == CONTACT.c.subscriber_id)
-        .where(NOTICE.c.id.in_(keys))
+        .where(NOTICE.c.id.in_(bindparam("keys", expanding=True)))
         .order_by(NOTICE.c.due_at, NOTICE.c.id)
     )
-    return [_notice(row) for row in rows]
+
+
+# Built once: they run for each batch, of which a large incident has hundreds.
+_NOW: BindParameter[datetime] = bindparam("b_now", type_=Instant())
+_DOUBTFUL = _first(
+    NOTICE.c.state == NoticeState.SENDING.value,
+    or_(NOTICE.c.lease_until.is_(None), NOTICE.c.lease_until <= _NOW),
+)
+_DUE = _first(NOTICE.c.state == NoticeState.PLANNED.value, NOTICE.c.due_at <= _NOW)
+_TAKE = (
+    update(NOTICE)
+    .where(NOTICE.c.id.in_(bindparam("keys", expanding=True)))
+    .values(
+        state=NoticeState.SENDING.value,
+        lease_owner=bindparam("b_owner"),
+        lease_until=bindparam("b_lease_until"),
+    )
+)
+_CLAIMED = _with_recipients()
+
+
+def _keys(
+    connection: Connection, query: Select[tuple[Any]], *, now: datetime, limit: int
+) -> list[int]:
+    if limit <= 0:
+        return []
+    return list(connection.execute(query, {"b_now": now, "b_limit": limit}).scalars())
+
+
+def _claimed(connection: Connection, keys: Sequence[int]) -> list[ClaimedNotice]:
+    return [_notice(row) for row in connection.execute(_CLAIMED, {"keys": keys}).all()]
 
 
 def _notice(row: Any) -> ClaimedNotice:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import Connection, bindparam, insert, or_, update
+from sqlalchemy import Connection, bindparam, insert, update
 
 from models.base import table
 from models.outreach import Attempt, Escalation, Notice
@@ -204,31 +204,39 @@ def _back_off(outcome: NoticeOutcome) -> timedelta:
     return _BACK_OFF[min(outcome.notice.attempts, len(_BACK_OFF) - 1)]
 
 
+_SENT = (
+    update(NOTICE)
+    .where(
+        NOTICE.c.id.in_(bindparam("keys", expanding=True)),
+        # Whoever claimed it since: it has left, and must not leave again.
+        NOTICE.c.state.in_(
+            (
+                NoticeState.SENDING.value,
+                NoticeState.PLANNED.value,
+                NoticeState.HELD.value,
+            )
+        ),
+    )
+    .values(
+        state=NoticeState.SENT.value,
+        sent_at=bindparam("b_now"),
+        attempts=NOTICE.c.attempts + 1,
+        lease_owner=None,
+        lease_until=None,
+    )
+)
+
+
 def _record_sent(
     connection: Connection, outcomes: Sequence[NoticeOutcome], *, now: datetime
 ) -> None:
     if not outcomes:
         return
-    connection.execute(
-        update(NOTICE)
-        .where(
-            NOTICE.c.id == bindparam("b_id"),
-            # Whoever claimed it since: it has left, and must not leave again.
-            or_(
-                NOTICE.c.state == NoticeState.SENDING.value,
-                NOTICE.c.state == NoticeState.PLANNED.value,
-                NOTICE.c.state == NoticeState.HELD.value,
-            ),
+    keys = [outcome.notice.notice_id for outcome in outcomes]
+    for start in range(0, len(keys), _KEYS_AT_ONCE):
+        connection.execute(
+            _SENT, {"keys": keys[start : start + _KEYS_AT_ONCE], "b_now": now}
         )
-        .values(
-            state=NoticeState.SENT.value,
-            sent_at=now,
-            attempts=NOTICE.c.attempts + 1,
-            lease_owner=None,
-            lease_until=None,
-        ),
-        [{"b_id": outcome.notice.notice_id} for outcome in outcomes],
-    )
     told = sorted({key for outcome in outcomes for key in outcome.escalations})
     for start in range(0, len(told), _KEYS_AT_ONCE):
         connection.execute(

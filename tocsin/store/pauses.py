@@ -14,9 +14,12 @@ PAUSE = table(SendingPause)
 ATTEMPT = table(Attempt)
 
 
+_LIVE = select(PAUSE).where(PAUSE.c.is_live)  # built once: asked for each batch
+
+
 def live_pause(connection: Connection) -> LivePause | None:
     """Return the pause that lasts, if one does."""
-    row = connection.execute(select(PAUSE).where(PAUSE.c.is_live)).one_or_none()
+    row = connection.execute(_LIVE).one_or_none()
     if row is None:
         return None
     return LivePause(

@@ -1,14 +1,16 @@
 """Keeps back what must not leave: overtaken, in doubt, or too much for one address."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
+    Integer,
     bindparam,
     func,
     or_,
@@ -17,7 +19,7 @@ from sqlalchemy import (
     update,
 )
 
-from models.base import table
+from models.base import Instant, table
 from models.incident import Incident
 from models.outreach import Notice
 from models.subscriber import Contact
@@ -89,7 +91,7 @@ def sift_due(
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     _settle_doubts(connection, kept, rules=rules, now=now)
     while True:
-        due = _due(connection, now=now, limit=limit)
+        due = connection.execute(_DUE, {"b_now": now, "b_limit": limit}).all()
         overtaken = [
             row
             for row in due
@@ -139,12 +141,7 @@ def _settle_doubts(
 
     What may be sent again stays as it is, and is claimed as such.
     """
-    rows = connection.execute(
-        _waiting(
-            NOTICE.c.state == NoticeState.SENDING.value,
-            or_(NOTICE.c.lease_until.is_(None), NOTICE.c.lease_until <= now),
-        ).with_for_update(skip_locked=True, of=NOTICE)
-    ).all()
+    rows = connection.execute(_DOUBTFUL, {"b_now": now}).all()
     overtaken = [
         row
         for row in rows
@@ -169,15 +166,6 @@ def _settle_doubts(
     )
     kept.superseded += overtaken
     kept.held += held
-
-
-def _due(connection: Connection, *, now: datetime, limit: int) -> Sequence[Any]:
-    return connection.execute(
-        _waiting(NOTICE.c.state == NoticeState.PLANNED.value, NOTICE.c.due_at <= now)
-        .order_by(NOTICE.c.due_at, NOTICE.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True, of=NOTICE)
-    ).all()
 
 
 def _waiting(*conditions: ColumnElement[bool]) -> Any:
@@ -206,11 +194,38 @@ def _waiting(*conditions: ColumnElement[bool]) -> Any:
     )
 
 
+# Built once: they run for each batch, of which a large incident has hundreds.
+_NOW: BindParameter[datetime] = bindparam("b_now", type_=Instant())
+_DOUBTFUL = _waiting(
+    NOTICE.c.state == NoticeState.SENDING.value,
+    or_(NOTICE.c.lease_until.is_(None), NOTICE.c.lease_until <= _NOW),
+).with_for_update(skip_locked=True, of=NOTICE)
+_DUE = (
+    _waiting(NOTICE.c.state == NoticeState.PLANNED.value, NOTICE.c.due_at <= _NOW)
+    .order_by(NOTICE.c.due_at, NOTICE.c.id)
+    .limit(bindparam("b_limit", type_=Integer()))
+    .with_for_update(skip_locked=True, of=NOTICE)
+)
+_LEFT = (
+    select(ADDRESS.label("address"), NOTICE.c.sent_at)
+    .join(NOTICE, NOTICE.c.contact_id == CONTACT.c.id)
+    .where(
+        ADDRESS.in_(bindparam("addresses", expanding=True)),
+        or_(
+            NOTICE.c.sent_at > bindparam("b_since", type_=Instant()),
+            NOTICE.c.state == NoticeState.SENDING.value,
+        ),
+    )
+)
+
+
 def _postponed(
     connection: Connection, rows: Sequence[Any], *, rules: SendingRules, now: datetime
 ) -> dict[NoticeId, datetime]:
     if not rows or not rules.per_address:
         return {}
+    left = _left(connection, sorted({row.address for row in rows}), now=now)
+    due = Counter(row.address for row in rows)
     return postponed(
         [
             WaitingNotice(
@@ -219,8 +234,10 @@ def _postponed(
                 address=row.address,
             )
             for row in rows
+            # Few have so many that any has to wait.
+            if due[row.address] + len(left.get(row.address, ())) > rules.per_address
         ],
-        _left(connection, sorted({row.address for row in rows}), now=now),
+        left,
         per_address=rules.per_address,
         now=now,
     )
@@ -232,15 +249,7 @@ def _left(
     """Return when mails left to these addresses of late; on its way counts as now."""
     left: dict[str, list[datetime]] = defaultdict(list)
     for row in connection.execute(
-        select(ADDRESS.label("address"), NOTICE.c.sent_at)
-        .join(NOTICE, NOTICE.c.contact_id == CONTACT.c.id)
-        .where(
-            ADDRESS.in_(addresses),
-            or_(
-                NOTICE.c.sent_at > now - DAY,
-                NOTICE.c.state == NoticeState.SENDING.value,
-            ),
-        )
+        _LEFT, {"addresses": addresses, "b_since": now - DAY}
     ):
         left[row.address].append(row.sent_at or now)
     return left
