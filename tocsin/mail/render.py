@@ -1,9 +1,10 @@
-"""From a template and a context to what a person reads; the context is an interface."""
+"""From a template and a context to what a person reads."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import (
     BaseLoader,
@@ -18,18 +19,39 @@ from jinja2 import (
     TemplateNotFound,
     select_autoescape,
 )
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from models.terms import NoticeKind
 from tocsin.errors import BadInput, Broken
+from tocsin.mail.blanks import FormLoader, blankable, escaped, written_out
+from tocsin.mail.contexts import (
+    AnyContext,
+    CertificateLine,
+    EscalationContext,
+    EscalationLine,
+    NoticeContext,
+    WithdrawalContext,
+)
+from tocsin.mail.forms import Forms
 from tocsin.mail.language import (
     LANGUAGE_FILE,
-    Instant,
     Language,
     negotiate,
     read_language,
 )
 from tocsin.mail.wrapping import wrap
+
+__all__ = [
+    "AnyContext",
+    "CertificateLine",
+    "EscalationContext",
+    "EscalationLine",
+    "NoticeContext",
+    "Rendered",
+    "TemplateSet",
+    "WithdrawalContext",
+    "render_notice",
+]
 
 PARTS = ("subject.txt", "body.txt", "body.html")
 
@@ -40,141 +62,6 @@ SHARED = "_base"
 """The folder of what all languages share."""
 
 _SOURCES = ("txt", "html", "toml")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateLine:
-    """One certificate: its first name, its serial number in hex, its last day."""
-
-    name: str
-    serial: str
-    not_after: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoticeContext:
-    """
-    What a notice to a subscriber may use; operators' own templates build on it.
-
-    Args:
-        incident_title: What the incident is called in public.
-        circumstance: Why certificates are revoked, as the rule puts it.
-        source: The rule, such as "TLS BR 4.9.1.1 (12)".
-        subscriber: The organisation.
-        contact_name: The person; may be empty.
-        certificates: The first few; never empty.
-        more: How many there are beyond those; the attachment lists all.
-        total: How many there are.
-        without_csr: Of those, how many still lack a CSR.
-        is_revoked: They are revoked already: the reader learns of it late.
-        revocation: When their revocation starts.
-        deadline: By when it is published; cannot move.
-        link: Where to answer.
-        ca_name: Who writes.
-        ca_phone: Whom to call, day and night.
-        ca_site: The CA's own site, to check that this is real.
-
-    """
-
-    incident_title: str
-    circumstance: str
-    source: str
-    subscriber: str
-    contact_name: str
-    certificates: tuple[CertificateLine, ...]
-    more: int
-    total: int
-    without_csr: int
-    is_revoked: bool
-    revocation: Instant
-    deadline: Instant
-    link: str
-    ca_name: str
-    ca_phone: str
-    ca_site: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WithdrawalContext:
-    """
-    What may be used to say that certificates are not revoked after all.
-
-    Args:
-        incident_title: What the incident is called in public.
-        subscriber: The organisation.
-        contact_name: The person; may be empty.
-        certificates: The first few that were withdrawn; never empty.
-        more: How many there are beyond those; the attachment lists all.
-        total: How many were withdrawn.
-        remaining: Certificates of the subscriber that are still affected.
-        reason: Why they were withdrawn, in the officers' words, without a full stop.
-        link: The subscriber's page.
-        ca_name: Who writes.
-        ca_phone: Whom to call, day and night.
-        ca_site: The CA's own site, to check that this is real.
-
-    """
-
-    incident_title: str
-    subscriber: str
-    contact_name: str
-    certificates: tuple[CertificateLine, ...]
-    more: int
-    total: int
-    remaining: int
-    reason: str
-    link: str
-    ca_name: str
-    ca_phone: str
-    ca_site: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EscalationLine:
-    """One subscriber who needs a person: why, since when, and how much is at stake."""
-
-    subscriber: str
-    sector: str
-    cause: str
-    step: str
-    certificates: int
-    missing: int
-    since: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EscalationContext:
-    """
-    What a message to the CA's own people may use.
-
-    Args:
-        incident_title: What the incident is called.
-        contact_name: The reader; may be empty.
-        role: Why it is them, such as "account manager".
-        rows: Subscribers, the largest first; never empty.
-        more: How many there are beyond those.
-        total: How many there are.
-        revocation: When revocation starts.
-        deadline: By when it is published.
-        incident: Its key, by which the dashboards are found.
-        link: Where the reader sees whom to call, and says that they are on it.
-
-    """
-
-    incident_title: str
-    contact_name: str
-    role: str
-    rows: tuple[EscalationLine, ...]
-    more: int
-    total: int
-    revocation: Instant
-    deadline: Instant
-    incident: str
-    link: str
-
-
-AnyContext = NoticeContext | WithdrawalContext | EscalationContext
-"""What one kind of notice or another may use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,6 +108,7 @@ class TemplateSet:
         self._environments: dict[str, Environment] = {}
         self._languages: dict[str, Language] = {}
         self._wordings: dict[tuple[NoticeKind, str], Wording] = {}
+        self._forms = Forms(self._with_blanks, {"host": _broken_at_dots})
 
     @classmethod
     def from_files(cls, directory: Path | None = None) -> "TemplateSet":
@@ -291,20 +179,46 @@ class TemplateSet:
     def environment(self, tag: str) -> Environment:
         """Return a language's templates, with its numbers and words at hand."""
         if tag not in self._environments:
-            language = self.language(tag)
-            environment = _environment(self._loader)
-            environment.globals.update(
-                lang=language.tag,
-                dir=language.direction,
-                words=language.data.words,
-                plural=language.plural,
-            )
-            environment.filters["number"] = language.number
-            environment.filters["host"] = _host
-            # What is wrapped is the same in all notices of an incident.
-            environment.filters["wrap"] = lru_cache(256)(wrap)
-            self._environments[tag] = environment
+            self._environments[tag] = self._furnished(_environment(self._loader), tag)
         return self._environments[tag]
+
+    def fill(
+        self, kind: NoticeKind, wording: Wording, context: NoticeContext, *, parts: int
+    ) -> Sequence[str] | None:
+        """
+        Return the first parts of a notice from its form; None: there cannot be one.
+
+        Args:
+            kind: Which.
+            wording: Its templates.
+            context: What it says.
+            parts: How many: subject, text, HTML, event.
+
+        """
+        tag = wording.language.tag
+        paths = (*(f"{tag}/{kind}/{part}" for part in PARTS), f"{tag}/{EVENT}")
+        return self._forms.fill(tag, paths[:parts], context)
+
+    def _with_blanks(self, tag: str) -> Environment:
+        environment = self._furnished(
+            _environment(FormLoader(self._loader), written_out), tag
+        )
+        environment.filters["host"] = blankable("host", _host)
+        return environment
+
+    def _furnished(self, environment: Environment, tag: str) -> Environment:
+        language = self.language(tag)
+        environment.globals.update(
+            lang=language.tag,
+            dir=language.direction,
+            words=language.data.words,
+            plural=language.plural,
+        )
+        environment.filters["number"] = language.number
+        environment.filters["host"] = _host
+        # What is wrapped is the same in all notices of an incident.
+        environment.filters["wrap"] = lru_cache(256)(wrap)
+        return environment
 
     def _compile(self, kind: NoticeKind, tag: str) -> Wording:
         try:
@@ -352,37 +266,48 @@ def render_notice(
 
     """
     wording = templates.wording(kind, language)
-    values = {field.name: getattr(context, field.name) for field in fields(context)}
+    event = wording.event if is_in_calendar else None
+    parts = [wording.subject, wording.text, wording.html, *([event] if event else [])]
     try:
-        return Rendered(
-            subject=" ".join(wording.subject.render(values).split()),
-            text=wording.text.render(values),
-            html=wording.html.render(values),
-            event=_event(wording.event, values) if is_in_calendar else None,
-        )
+        texts = None
+        if isinstance(context, NoticeContext):
+            texts = templates.fill(kind, wording, context, parts=len(parts))
+        if texts is None:
+            values = {one.name: getattr(context, one.name) for one in fields(context)}
+            texts = [part.render(values) for part in parts]
     except TemplateNotFound as error:
         raise Broken(f"there is no template {error.name}") from error
     except (TemplateError, TypeError, ValueError, ArithmeticError, KeyError) as error:
         # What a template does with a value fails as Python does.
         raise Broken(f"template {kind} ({wording.language.tag}): {error}") from error
+    return Rendered(
+        subject=" ".join(texts[0].split()),
+        text=texts[1],
+        html=texts[2],
+        event=_event(texts[3]) if event else None,
+    )
 
 
-def _event(template: Template | None, values: Mapping[str, object]) -> Event | None:
-    if template is None:
-        return None
-    title, _, text = template.render(values).partition("\n")
+def _event(words: str) -> Event:
+    title, _, text = words.partition("\n")
     return Event(title=title.strip(), text=text.strip())
 
 
 def _host(name: str) -> Markup:
+    return Markup(_broken_at_dots(name))  # noqa: S704 - escaped
+
+
+def _broken_at_dots(name: str) -> str:
     """Write a host's name so that a narrow window breaks it at its dots."""
-    # What is replaced is escaped; Markup's own replace takes five times as long.
-    return Markup(str(escape(name)).replace(".", "<wbr>."))  # noqa: S704
+    return escaped(name).replace(".", "<wbr>.")
 
 
-def _environment(loader: BaseLoader) -> Environment:
+def _environment(
+    loader: BaseLoader, finalize: Callable[..., Any] | None = None
+) -> Environment:
     return Environment(
         loader=loader,
+        finalize=finalize,
         undefined=StrictUndefined,
         autoescape=select_autoescape(["html"], default=False),
         trim_blocks=True,
