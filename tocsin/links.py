@@ -68,10 +68,12 @@ class Links:
         if not secrets or any(len(secret) < 32 for secret in secrets):  # noqa: PLR2004
             raise Broken("a secret that signs links needs 32 characters at least")
         self._serializer = _Serializer(list(reversed(secrets)), salt="tocsin.link.1")
+        # Once: the serializer would make one for each token.
+        self._signer = self._serializer.make_signer()
 
     def sign(self, claims: LinkClaims) -> str:
         """Return the token for these claims."""
-        return self._serializer.dumps(
+        payload = self._serializer.dump_payload(
             [
                 claims.incident,
                 claims.subscriber,
@@ -81,6 +83,7 @@ class Links:
                 int(claims.expires_at.timestamp()),
             ]
         )
+        return self._signer.sign(payload).decode("ascii")
 
     def read(self, token: str, *, purpose: str, now: datetime) -> LinkClaims:
         """

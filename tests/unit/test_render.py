@@ -36,7 +36,12 @@ def a_context() -> NoticeContext:
 
 
 def a_message(rendered: Rendered, **changes: str) -> EmailMessage:
-    content = assemble(
+    content = source_of(rendered, **changes)
+    return message_from_bytes(content, _class=EmailMessage, policy=policy.default)
+
+
+def source_of(rendered: Rendered, **changes: str) -> bytes:
+    return assemble(
         rendered,
         language="en",
         sender_name="Example CA",
@@ -47,7 +52,12 @@ def a_message(rendered: Rendered, **changes: str) -> EmailMessage:
         references="<0@ca.example>",
         date=AT,
     )
-    return message_from_bytes(content, _class=EmailMessage, policy=policy.default)
+
+
+def a_body(message: EmailMessage, kind: str) -> EmailMessage:
+    body = message.get_body((kind,))
+    assert isinstance(body, EmailMessage)
+    return body
 
 
 def test_shipped_templates_say_what_a_reader_needs() -> None:
@@ -145,11 +155,84 @@ def test_message_reads_back_as_it_was_written_whatever_people_are_called(
         "text/plain",
         "text/html",
     ]
-    body = message.get_body(("plain",))
-    assert isinstance(body, EmailMessage)
-    assert body.get_content() == rendered.text
+    assert a_body(message, "plain").get_content() == rendered.text
     assert " ".join(str(message["subject"]).split()) == " ".join(subject.split())
     assert [a.addr_spec for a in message["to"].addresses] == ["admin@clinic.example"]
+
+
+def test_notice_in_ascii_is_readable_in_its_source() -> None:
+    longest = "x" * 998
+    rendered = Rendered(
+        subject="s", text=f"Dear Ms Lee,\n\n{longest}\n.\n", html="<p>2 = 2</p>\n"
+    )
+
+    source = source_of(rendered)
+
+    assert b"\r\n\r\nDear Ms Lee,\r\n\r\n" in source
+    assert b"<p>2 = 2</p>\r\n" in source
+    assert b"base64" not in source
+    message = message_from_bytes(source, _class=EmailMessage, policy=policy.default)
+    shown = a_body(message, "plain").get_content()
+    assert shown.splitlines() == [*rendered.text.splitlines(), ""]
+    shown = a_body(message, "html").get_content()
+    assert shown.splitlines() == [*rendered.html.splitlines(), ""]
+
+
+@pytest.mark.parametrize(
+    "unsafe",
+    [
+        pytest.param("From now on", id="a line that mailboxes and some relays change"),
+        pytest.param("--=_tocsin_0", id="our own boundary"),
+        pytest.param("--=_tocsin_1--", id="our own boundary, the last"),
+        pytest.param("a\x00b", id="a zero"),
+        pytest.param("a\rb", id="a bare line end"),
+        pytest.param("a\tb", id="a tab"),
+        pytest.param("a\x7fb", id="a delete"),
+        pytest.param("x" * 999, id="a line longer than RFC 5322 allows"),
+        pytest.param("x" * 5000, id="a line that is much longer"),
+        pytest.param("é", id="a letter beyond ASCII"),
+    ],
+)
+@pytest.mark.parametrize("around", ["{}", "first\n{}\nlast", "first\n{}"])
+def test_text_that_might_not_arrive_as_it_is_leaves_in_base64(
+    unsafe: str, around: str
+) -> None:
+    text = around.format(unsafe)
+
+    source = source_of(Rendered(subject="s", text=text, html="<p>plain</p>"))
+
+    message = message_from_bytes(source, _class=EmailMessage, policy=policy.default)
+    body = a_body(message, "plain")
+    assert body["content-transfer-encoding"] == "base64"
+    assert body.get_payload(decode=True) == text.encode()
+    assert b"<p>plain</p>\r\n" in source  # each part by itself
+    assert all(len(line) <= 998 for line in source.split(b"\r\n"))
+
+
+@given(st.text(st.characters(codec="ascii"), max_size=3000))
+def test_text_arrives_as_it_was_written_whichever_way_it_leaves(text: str) -> None:
+    message = a_message(Rendered(subject="s", text=text, html="h"))
+
+    body = a_body(message, "plain")
+    assert body.get_payload(decode=True) in {
+        text.encode(),
+        f"{text}\n".replace("\n", "\r\n").encode(),
+    }
+
+
+PRINTABLE = st.characters(min_codepoint=0x20, max_codepoint=0x7E)
+
+
+@given(st.lists(st.text(PRINTABLE, max_size=90), max_size=12))
+def test_subject_reads_back_when_it_is_folded(words: list[str]) -> None:
+    subject = " ".join(words)
+
+    source = source_of(Rendered(subject=subject, text="t", html="h"))
+
+    head, _, _ = source.partition(b"\r\n\r\n")
+    assert all(0 < len(line) <= 76 for line in head.split(b"\r\n"))
+    message = message_from_bytes(source, _class=EmailMessage, policy=policy.default)
+    assert str(message["subject"]) == " ".join(subject.split())
 
 
 @given(st.sampled_from(["\r\n", "\n", "\r", "\x0b", "\u2028"]))

@@ -7,9 +7,9 @@ written here back in the tests.
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from tocsin.mail.render import Event
 
@@ -20,6 +20,15 @@ _REMIND_BEFORE = (timedelta(days=1), timedelta(hours=4), timedelta(hours=1))
 
 _WITHIN_CHARACTER = range(0x80, 0xC0)
 """Octets that begin no character (UTF-8, RFC 3629, 3)."""
+
+_HEAD = (
+    b"BEGIN:VCALENDAR\r\n"
+    b"VERSION:2.0\r\n"
+    b"PRODID:-//Tocsin//Notices//EN\r\n"
+    b"METHOD:PUBLISH\r\n"
+    b"BEGIN:VEVENT\r\n"
+)
+_ALARM = b"BEGIN:VALARM\r\nACTION:DISPLAY\r\n"
 
 # What no value may hold: RFC 5545, 3.1, CONTROL; the line break is written as \n.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]")
@@ -56,42 +65,46 @@ class Appointment:
 def calendar_file(appointment: Appointment) -> bytes:
     """Return a calendar of one event; alarms whose time has passed are left out."""
     title = _text(appointment.event.title)
-    organiser = _parameter(appointment.organiser_name)
     words = f";LANGUAGE={appointment.language}:"
-    lines = [
-        "BEGIN:VCALENDAR",
-        "VERSION:2.0",
-        "PRODID:-//Tocsin//Notices//EN",
-        "METHOD:PUBLISH",
-        "BEGIN:VEVENT",
-        f"UID:{_text(appointment.uid)}",
-        f"SEQUENCE:{appointment.sequence}",
-        f"DTSTAMP:{_utc(appointment.stamp)}",
-        f"DTSTART:{_utc(appointment.at)}",
-        f'ORGANIZER;CN="{organiser}":mailto:{_flat(appointment.organiser_address)}',
-        f"SUMMARY{words}{title}",
-        f"DESCRIPTION{words}{_text(appointment.event.text)}",
-        "TRANSP:TRANSPARENT",  # an instant keeps nobody busy
-        *_alarms(appointment, title),
-        "END:VEVENT",
-        "END:VCALENDAR",
-    ]
-    return b"".join(_folded(line.encode("utf-8")) for line in lines)
+    shown = _line(f"DESCRIPTION:{title}")
+    return b"".join(
+        [
+            _HEAD,
+            _line(f"UID:{_text(appointment.uid)}"),
+            _line(f"SEQUENCE:{appointment.sequence}"),
+            *_instants(appointment.stamp, appointment.at),
+            _organiser(appointment.organiser_name, appointment.organiser_address),
+            _line(f"SUMMARY{words}{title}"),
+            _line(f"DESCRIPTION{words}{_text(appointment.event.text)}"),
+            b"TRANSP:TRANSPARENT\r\n",  # an instant keeps nobody busy
+            *(
+                piece
+                for trigger in _triggers(appointment.stamp, appointment.at)
+                for piece in (_ALARM, shown, trigger)
+            ),
+            b"END:VEVENT\r\nEND:VCALENDAR\r\n",
+        ]
+    )
 
 
-def _alarms(appointment: Appointment, title: str) -> Sequence[str]:
-    return [
-        line
+@lru_cache(maxsize=1024)  # as a rule the same in all notices of an incident
+def _instants(stamp: datetime, at: datetime) -> tuple[bytes, bytes]:
+    return _line(f"DTSTAMP:{_utc(stamp)}"), _line(f"DTSTART:{_utc(at)}")
+
+
+@lru_cache(maxsize=64)
+def _organiser(name: str, address: str) -> bytes:
+    return _line(f'ORGANIZER;CN="{_parameter(name)}":mailto:{_flat(address)}')
+
+
+@lru_cache(maxsize=1024)
+def _triggers(stamp: datetime, at: datetime) -> tuple[bytes, ...]:
+    """Return how each alarm ends; those whose time has passed are left out."""
+    return tuple(
+        _line(f"TRIGGER:-PT{before // timedelta(hours=1)}H") + b"END:VALARM\r\n"
         for before in _REMIND_BEFORE
-        if appointment.at - before > appointment.stamp
-        for line in (
-            "BEGIN:VALARM",
-            "ACTION:DISPLAY",
-            f"DESCRIPTION:{title}",
-            f"TRIGGER:-PT{before // timedelta(hours=1)}H",
-            "END:VALARM",
-        )
-    ]
+        if at - before > stamp
+    )
 
 
 def _utc(at: datetime) -> str:
@@ -112,8 +125,9 @@ def _flat(value: str) -> str:
     return _CONTROL.sub(" ", value.replace("\r\n", "\n"))
 
 
-def _folded(line: bytes) -> bytes:
+def _line(words: str) -> bytes:
     """End a line, broken where it is too long and never inside a character."""
+    line = words.encode("utf-8")
     if len(line) <= _LONGEST:
         return line + b"\r\n"
     parts, start, room = [], 0, _LONGEST

@@ -165,6 +165,7 @@ class Conversation(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Go through the replies that have arrived."""
+        self._silent_since = self._loop.time()
         try:
             for reply in self._reader.read(data):
                 self._answered(reply)
@@ -194,7 +195,6 @@ class Conversation(asyncio.Protocol):
             # An idle relay that says anything says goodbye.
             self._lose(Lost(reply.text, reply.code))
             return
-        self._silent_since = self._loop.time()
         stage = self._awaited.popleft()
         if stage is _Stage.QUIT:
             self._end(None)

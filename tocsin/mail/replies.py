@@ -63,14 +63,16 @@ class ReplyReader:
                 raise Garbled(
                     f"malformed reply: {line[:80].decode('ascii', 'replace')}"
                 )
-            self._texts.append(line[4:].strip())
+            text = line[4:].strip()
             if line[3:4] == b"-":
+                self._texts.append(text)
                 if len(self._texts) > _MOST_LINES:
                     raise Garbled("a reply without an end")
                 continue
-            text = b" ".join(self._texts).decode("utf-8", "replace")
-            self._texts.clear()
-            yield Reply(int(line[:3]), text)
+            if self._texts:
+                text = b" ".join([*self._texts, text])
+                self._texts.clear()
+            yield Reply(int(line[:3]), text.decode("utf-8", "replace"))
 
 
 def content_kind(reply: Reply) -> SendKind:

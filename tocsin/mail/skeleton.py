@@ -4,7 +4,6 @@ import base64
 import csv
 import io
 import re
-import textwrap
 from collections.abc import Iterable
 from datetime import datetime
 from email.header import Header
@@ -24,9 +23,6 @@ _BOUNDARY = "=_tocsin_"
 _LIST_NAME = "certificates.csv"
 _CALENDAR_NAME = "revocation.ics"
 _MARKS = ("@@TEXT@@", "@@HTML@@", "@@LIST@@", "@@CALENDAR@@")
-_FOLDER = textwrap.TextWrapper(
-    _LINE, subsequent_indent=" ", break_long_words=False, break_on_hyphens=False
-)
 # Needs no quotes and no encoding; whatever else an address may be is left to a parser.
 _PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+")
 _HARMLESS = bytes([*b"\n", *range(0x20, 0x7F)])
@@ -193,14 +189,23 @@ def _skeleton(
 def _encoded(text: str) -> tuple[bytes, bool]:
     """Return a text as it is written in a part, and whether it is left as it is."""
     body = f"\n{text}\n".encode()
-    lines = body.split(b"\n")[1:]
     if (
         not body.translate(None, _HARMLESS)
-        and len(max(lines, key=len)) <= _LONGEST_LINE
+        and not _has_long_line(body)
         and not any(start in body for start in _UNSAFE_STARTS)
     ):
-        return b"\r\n".join(lines), True
+        return body[1:].replace(b"\n", b"\r\n"), True
     return _base64(text.encode("utf-8")), False
+
+
+def _has_long_line(body: bytes) -> bool:
+    """Whether a line is longer than any may be; looks at few of them."""
+    start = 0
+    while len(body) - start > _LONGEST_LINE:
+        start = body.rfind(b"\n", start, start + _LONGEST_LINE + 1) + 1
+        if not start:
+            return True
+    return False
 
 
 def _base64(body: bytes) -> bytes:
@@ -213,10 +218,13 @@ def _subject(value: str) -> bytes:
     flat = _flat(value)
     # ASCII that looks encoded would be decoded by whoever reads it.
     if flat.isascii() and flat.isprintable() and "=?" not in flat:
-        # Header folds it as well, in three times the time.
-        lines = _FOLDER.wrap(f"Subject: {flat}")
-        if len(max(lines, key=len)) <= _LINE and lines[0] != "Subject:":
-            return "\r\n".join([*lines, ""]).encode("ascii")
+        # Header folds it as well, in ten times the time.
+        lines, rest, start = [], f"Subject: {flat}", len("Subject: ")
+        while len(rest) > _LINE and (end := rest.rfind(" ", start, _LINE + 1)) > 0:
+            lines.append(rest[:end])
+            rest, start = rest[end:], 1  # behind the space that begins it
+        if len(rest) <= _LINE:
+            return "\r\n".join([*lines, rest, ""]).encode("ascii")
     encoded = Header(flat, "utf-8", maxlinelen=_LINE, header_name="Subject").encode(
         linesep="\r\n"
     )
