@@ -30,6 +30,7 @@ from fakes.sink import smtp_sink
 from models.terms import NoticeId
 from tocsin.demo.ports import free_port
 from tocsin.mail.dial import default_context
+from tocsin.mail.pool import Pool
 from tocsin.mail.smtp import OutgoingMessage, SendKind, SendOutcome, SmtpMailer
 from tocsin.settings import Tls
 
@@ -537,6 +538,24 @@ def test_mail_leaves_evenly_when_a_pace_is_set(relaying: Relaying) -> None:
 
     assert Counter(kinds(outcomes)) == {"sent": 11}
     assert time.monotonic() - started >= 0.5
+
+
+def test_connections_that_wait_for_their_turn_do_not_wake_each_other(
+    relaying: Relaying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken = []
+    wake = Pool._wake
+
+    def counted(pool: Pool) -> None:
+        woken.append(pool)
+        wake(pool)
+
+    monkeypatch.setattr(Pool, "_wake", counted)
+
+    with relaying() as relay:
+        send(relay, messages(11), per_second=20, connections=4)
+
+    assert len(woken) < 100
 
 
 def test_slow_domain_keeps_nobody_else_waiting(relaying: Relaying) -> None:

@@ -1,13 +1,7 @@
 """The connections of one sending, in an event loop of their own, and what waits for them."""
 
 import asyncio
-import heapq
-import queue
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
-from itertools import count
 
 import structlog
 
@@ -21,9 +15,11 @@ from tocsin.mail.messages import (
     Signer,
     Witness,
 )
-from tocsin.mail.pace import LONGEST_WAIT, Pace
+from tocsin.mail.pace import Pace
 from tocsin.mail.replies import Reply, clean
-from tocsin.mail.wire import domain_of
+from tocsin.mail.signing import Signing
+from tocsin.mail.telling import Telling
+from tocsin.mail.turns import Turns
 
 log = structlog.get_logger()
 
@@ -33,9 +29,6 @@ _AHEAD = 16
 _AHEAD_WITHIN = 30.0
 """Seconds within which what is written ahead can leave, by the pace that was set."""
 
-_SIGNERS = 2
-_TOLD_AT_ONCE = 32
-_TOLD_WITHIN = 0.05
 _STUMBLES = 2
 """New connections in a row that end before the relay has said anything of a message."""
 
@@ -70,28 +63,20 @@ class Pool:
         signer: Signer | None,
         witness: Witness | None,
     ) -> None:
-        self.told: queue.SimpleQueue[list[SendOutcome] | BaseException | None] = (
-            queue.SimpleQueue()
-        )
-        """Outcomes as they come, at times none; None: that was all."""
         self._relay = relay
         self._connections = connections
         self._per_connection = per_connection
         self._pace = pace
-        self._signer = signer
         self._witness = witness
         self._loop = asyncio.new_event_loop()
+        self._telling = Telling(self._loop)
+        self.told = self._telling.told
+        self._signing = None if signer is None else self._signing_with(signer)
         self._task: asyncio.Task[None] | None = None
-        self._signers: ThreadPoolExecutor | None = None
-        self._ready: deque[Item] = deque()
-        self._to_sign = 0  # counted by the thread that feeds
-        self._signed = 0  # counted by the one that sends
-        self._waiting: list[tuple[float, int, Item]] = []  # for their domain's turn
-        self._numbers = count()
+        self._turns = Turns(pace, self._put_off)
         self._talking: set[Conversation] = set()
         self._sleepers: list[asyncio.Future[None]] = []  # workers without a connection
-        self._outcomes: list[SendOutcome] = []
-        self._flushing: asyncio.TimerHandle | None = None
+        self._waking: asyncio.TimerHandle | None = None
         self._is_up = False
         self._is_closed = False
         self._is_stopped = False
@@ -111,37 +96,44 @@ class Pool:
 
     def add(self, message: OutgoingMessage) -> None:
         """Add one message."""
-        if self._signer is None:
-            self._put(Item(message))
+        if self._signing is not None:
+            self._signing.add(message)
             return
-        if self._signers is None:
-            self._signers = ThreadPoolExecutor(_SIGNERS, thread_name_prefix="signer")
-        self._to_sign += 1
-        self._signers.submit(self._sign, self._signer, message)
+        self._put(message)
+        # Each wake-up costs as much as a message, so there is one for several.
+        if self._turns.ready >= self._connections:
+            self.nudge()
 
     def nudge(self) -> None:
         """Let connections that have nothing to do look again: more was added."""
+        # Without a lock: added first and asked then, while whoever is hungry says so
+        # first and looks again then.
+        if self._is_hungry:
+            self._is_hungry = False
+            self._call_wake()
+
+    def await_asking(self) -> None:
+        """Say that nothing is added until outcomes come: they come when it runs low."""
         self._has_asked = False
-        with suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._wake)
+        self.nudge()
 
     def close(self) -> None:
         """Say that nothing will be added any more."""
         self._is_closed = True
-        self.nudge()
+        self._call_wake()
 
     def stop(self) -> None:
         """End early: nobody wants the rest. Harmless when all is done."""
         self._is_stopped = True
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._cancel)
-        if self._signers is not None:
-            self._signers.shutdown(cancel_futures=True)
+        if self._signing is not None:
+            self._signing.stop()
 
     def rest(self) -> list[SendOutcome]:
         """Return, when the sending has ended, what it could not send."""
         why = self._gave_up or self._last_loss
-        items = [*(turn[2] for turn in self._waiting), *self._ready]
+        items = list(self._turns)
         if items:
             log.warning(
                 "The relay cannot be reached",
@@ -150,28 +142,23 @@ class Pool:
             )
         return [_not_sent(item, why) for item in items]
 
-    def _put(self, item: Item) -> None:
-        # Without a lock: a wake-up that is missed here comes when filling ends. Each
-        # costs more than a message, so there is one for several.
-        self._ready.append(item)
-        if self._is_hungry and len(self._ready) >= self._connections:
-            self._is_hungry = False
-            self.nudge()
+    def _put(self, message: OutgoingMessage) -> None:
+        self._turns.add(Item(message))
 
-    def _sign(self, signer: Signer, message: OutgoingMessage) -> None:
-        try:
-            item = Item(replace(message, content=signer.sign(message.content)))
-        except BaseException as error:  # noqa: BLE001 - raised again in the caller
-            self.told.put(error)
-            return
-        self._ready.append(item)
-        with suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._note_signed)
+    def _signing_with(self, signer: Signer) -> Signing:
+        return Signing(
+            signer, done=self._put, counted=self._note_signed, failed=self.told.put
+        )
 
     def _note_signed(self) -> None:
-        self._signed += 1
-        if self._is_hungry or self.is_over:
-            self._wake()
+        if self._is_closed:
+            self._call_wake()  # it may have been the last
+        else:
+            self.nudge()
+
+    def _call_wake(self) -> None:
+        with suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._wake)
 
     # For the thread that sends.
 
@@ -195,7 +182,7 @@ class Pool:
             async with asyncio.TaskGroup() as group:
                 for number in range(self._connections):
                     group.create_task(self._work(is_first=number == 0))
-            self._flush()
+            self._telling.flush()
         finally:
             for _ in range(_CYCLES_TO_CLOSE):
                 await asyncio.sleep(0)
@@ -226,10 +213,12 @@ class Pool:
 
     async def _is_needed(self, *, is_first: bool) -> bool:
         """Wait until there is work for one more connection; False: there never is."""
-        while not (self._ready and (self._is_up or is_first)):
+        while not (self._turns.ready and (self._is_up or is_first)):
             if self.is_over:
                 return False
             self._is_hungry = True
+            if self._turns.ready and (self._is_up or is_first):
+                break
             sleeper = self._loop.create_future()
             self._sleepers.append(sleeper)
             await sleeper
@@ -262,12 +251,15 @@ class Pool:
         self._is_hungry = False
         for conversation in tuple(self._talking):
             conversation.go_on()
-        if self._ready or self.is_over:
+        if self._turns.ready or self.is_over:
             sleepers, self._sleepers = self._sleepers, []
             for sleeper in sleepers:
                 if not sleeper.done():
                     sleeper.set_result(None)
-        self._is_hungry = self._is_hungry or bool(self._sleepers)
+        if self._sleepers:
+            self._is_hungry = True
+            if self._turns.ready and self._is_up:
+                self._loop.call_soon(self._wake)
 
     def _give_up(self, why: Lost) -> None:
         if self._gave_up is None:
@@ -283,15 +275,17 @@ class Pool:
 
     def take(self) -> Item | None:
         """Hand out the next message whose turn it is."""
-        item = None if self._gave_up is not None else self._next()
-        if item is None:
+        item = None
+        if self._gave_up is None and (item := self._next()) is None:
             self._is_hungry = True
+            # Added between the look and the word: nobody would wake us for it.
+            item = self._next() if self._turns.ready else None
         if self._is_closed:
             if not self._backlog:
                 self._loop.call_soon(self._wake)  # those without work may leave
         elif not self._has_asked and self._backlog <= self._ahead // 2:
             self._has_asked = True
-            self._flush()
+            self._telling.flush()
         return item
 
     def started(self, item: Item) -> None:
@@ -318,7 +312,7 @@ class Pool:
             if self._witness is not None:
                 self._witness.ended(outcome)
         finally:
-            self._tell(outcome)
+            self._telling.tell(outcome)
 
     def returned(
         self, item: Item, why: Lost, *, was_started: bool, is_fresh: bool
@@ -332,14 +326,14 @@ class Pool:
         if was_started and self._witness is not None:
             self._witness.ended(_not_sent(item, why))
         if not (was_started or is_fresh):
-            self._ready.appendleft(item)
+            self._turns.add_first(item)
         elif not item.losses:
             item.losses += 1
-            self._ready.append(item)
+            self._turns.add(item)
         elif self._answers:
             self.ended(item, SendKind.RETRY, Reply(why.code or 0, str(why)))
         else:
-            self._tell(_not_sent(item, why))
+            self._telling.tell(_not_sent(item, why))
         self._loop.call_soon(self._wake)
 
     # Turns.
@@ -357,60 +351,34 @@ class Pool:
 
     @property
     def _backlog(self) -> int:
-        return len(self._ready) + len(self._waiting) + self._to_sign - self._signed
+        return len(self._turns) + (
+            len(self._signing) if self._signing is not None else 0
+        )
 
     def _next(self) -> Item | None:
-        if self._pace.is_free:
-            return self._ready.popleft() if self._ready else None
-        now = self._loop.time()
-        if wait := self._pace.wait(now):
-            self._wake_in(wait)
-            return None
-        while (item := self._due(now)) is None and self._ready:
-            item = self._ready.popleft()
-            wait = self._pace.book_domain(domain_of(item.message.recipient), now)
-            if not wait:
-                break
-            if wait <= LONGEST_WAIT:
-                turn = (now + wait, next(self._numbers), item)
-                heapq.heappush(self._waiting, turn)
-            else:
-                self._tell(
-                    SendOutcome(
-                        notice_id=item.message.notice_id,
-                        kind=SendKind.PUT_OFF,
-                        wait_seconds=wait,
-                    )
-                )
-        if item is not None:
-            self._pace.left(now)
-        elif self._waiting:
-            self._wake_in(self._waiting[0][0] - now)
-        return item
-
-    def _due(self, now: float) -> Item | None:
-        if self._waiting and self._waiting[0][0] <= now:
-            return heapq.heappop(self._waiting)[2]
+        turn = self._turns.take(self._loop.time)
+        if not isinstance(turn, float):
+            return turn
+        # One for all who ask: each would wake the others, and they ask again.
+        at = self._loop.time() + turn
+        if self._waking is None or at < self._waking.when():
+            if self._waking is not None:
+                self._waking.cancel()
+            self._waking = self._loop.call_at(at, self._turn_came)
         return None
 
-    def _wake_in(self, seconds: float) -> None:
-        self._loop.call_later(seconds, self._wake)
+    def _turn_came(self) -> None:
+        self._waking = None
+        self._wake()
 
-    # Outcomes.
-
-    def _tell(self, outcome: SendOutcome) -> None:
-        self._outcomes.append(outcome)
-        if len(self._outcomes) >= _TOLD_AT_ONCE:
-            self._flush()
-        elif self._flushing is None:
-            self._flushing = self._loop.call_later(_TOLD_WITHIN, self._flush)
-
-    def _flush(self) -> None:
-        if self._flushing is not None:
-            self._flushing.cancel()
-            self._flushing = None
-        outcomes, self._outcomes = self._outcomes, []
-        self.told.put(outcomes)
+    def _put_off(self, item: Item, wait: float) -> None:
+        self._telling.tell(
+            SendOutcome(
+                notice_id=item.message.notice_id,
+                kind=SendKind.PUT_OFF,
+                wait_seconds=wait,
+            )
+        )
 
 
 def _not_sent(item: Item, why: Lost) -> SendOutcome:

@@ -125,8 +125,11 @@ def _fill(pool: Pool, feed: Iterator[OutgoingMessage]) -> Exception | None:
                 pool.close()
                 return None
             pool.add(message)
+        if pool.wants_more:
+            pool.nudge()  # back at once, when what has ended is told
+        else:
+            pool.await_asking()
     except Exception as error:  # noqa: BLE001 - raised when all on its way has ended
         pool.close()
         return error
-    pool.nudge()
     return None

@@ -82,7 +82,7 @@ def send_due(  # noqa: PLR0917 - collaborators, each of a type of its own
     *,
     owner: str,
     rules: SendingRules | None = None,
-    batch: int = 100,
+    batch: int = 250,
     journals: Path | None = None,
 ) -> Sent:
     """
