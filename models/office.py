@@ -60,6 +60,17 @@ class OfficeSession(SQLModel, table=True):
     ended_at: datetime | None = instant(nullable=True)
 
 
+class UsedForm(SQLModel, table=True):
+    """A form at the desk that has done its act; sent again, it does nothing (I4)."""
+
+    __tablename__ = "used_form"
+
+    key: str = Field(primary_key=True, max_length=64)  # hash of its nonce
+    content: str = Field(max_length=64)  # hash of what was entered
+    leads_to: str = Field(max_length=200)  # the page that followed
+    used_at: datetime = instant()
+
+
 class Draft(SQLModel, table=True):
     """What the import of a draft reported, and whether its launch waits for somebody."""
 

@@ -9,7 +9,9 @@ from sqlalchemy import Engine
 from models.terms import CallOutcome, ContactId, IncidentId, IncidentState, SubscriberId
 from tocsin.clock import Clock
 from tocsin.errors import BadInput, Refused
+from tocsin.steps.once import do_once
 from tocsin.store import audit, calls, contacts, replies
+from tocsin.store.forms import SentForm
 from tocsin.store.incidents import read_incident
 from tocsin.store.outreach import look_now
 from tocsin.store.session import writing
@@ -73,6 +75,7 @@ def log_call(
     caller: str,
     new_contact: NewContact | None,
     clock: Clock,
+    form: SentForm | None = None,
 ) -> LoggedCall:
     """
     Put a call on record, with its act (I5).
@@ -89,16 +92,19 @@ def log_call(
         caller: Who called.
         new_contact: Whom the call named: told at once, as after a reply.
         clock: Tells now.
+        form: By which it came, if by one.
 
     Raises:
         BadInput: No such incident or subscriber; no caller.
         Refused: The incident does not run.
+        DoneBefore: The form has logged its call.
 
     """
     if not caller.strip():
         raise BadInput("say who called", field="--by")
     now = clock.now()
     with writing(engine) as connection:
+        do_once(connection, form, now=now)
         record = read_incident(connection, incident=incident)
         if record.state is not IncidentState.RUNNING:
             raise Refused("this incident does not run: nobody is called", source="I7")

@@ -7,8 +7,10 @@ from models.terms import ContactId, IncidentId, IncidentState, SubscriberId
 from tocsin.clock import Clock
 from tocsin.errors import Refused
 from tocsin.policy.office import Officer
+from tocsin.steps.once import do_once
 from tocsin.steps.reply_acts import ChangeContact
 from tocsin.store import audit, contacts, replies
+from tocsin.store.forms import SentForm
 from tocsin.store.incidents import read_incident
 from tocsin.store.outreach import look_now
 from tocsin.store.session import writing
@@ -26,16 +28,19 @@ def correct_contact(
     change: ChangeContact,
     by: Officer,
     clock: Clock,
+    form: SentForm | None = None,
 ) -> ContactId:
     """
     Correct or add a contact at the desk; they are written to at the next wake-up.
 
     Raises:
         Refused: The incident is closed, or the one to leave is not on the list.
+        DoneBefore: The form has done so.
 
     """
     now = clock.now()
     with writing(engine) as connection:
+        do_once(connection, form, now=now)
         replies.lock_subscriber(connection, subscriber=subscriber)
         state = read_incident(connection, incident=incident).state
         if state is IncidentState.CLOSED:

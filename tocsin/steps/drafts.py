@@ -11,8 +11,10 @@ from models.terms import CertificateId, IncidentId, OfficeMailKind, OfficeMailSt
 from tocsin.clock import Clock
 from tocsin.errors import BadInput
 from tocsin.policy.office import Officer, Officers
+from tocsin.steps.once import do_once
 from tocsin.store import audit, drafts, office
 from tocsin.store.contacts import add_contact
+from tocsin.store.forms import SentForm
 from tocsin.store.incidents import read_incident
 from tocsin.store.session import writing
 
@@ -49,6 +51,7 @@ def give_owner(
     owner: Owner,
     by: Officer,
     clock: Clock,
+    form: SentForm | None = None,
 ) -> int:
     """
     Give certificates of a draft that nobody is known for to a subscriber.
@@ -60,6 +63,7 @@ def give_owner(
         owner: Whose they are.
         by: Who says so.
         clock: Tells now.
+        form: By which it came, if by one.
 
     Returns:
         How many were given; those that had an owner already are left alone.
@@ -67,10 +71,12 @@ def give_owner(
     Raises:
         Refused: It is no draft any more.
         BadInput: None of them was without an owner.
+        DoneBefore: The form has done so.
 
     """
     now = clock.now()
     with writing(engine) as connection:
+        do_once(connection, form, now=now)
         drafts.lock_draft(connection, incident=incident)
         record = read_incident(connection, incident=incident)
         subscriber = drafts.subscriber_named(

@@ -11,8 +11,10 @@ from models.terms import ContactRole, EscalationId, IncidentId
 from tocsin.clock import Clock
 from tocsin.errors import BadInput
 from tocsin.policy.ladder import parse_ladder
+from tocsin.steps.once import do_once
 from tocsin.store import audit
 from tocsin.store.escalations import Seen, acknowledge_escalations, subscribers_of
+from tocsin.store.forms import SentForm
 from tocsin.store.incidents import read_incident
 from tocsin.store.outreach import look_now
 from tocsin.store.session import writing
@@ -57,6 +59,7 @@ def acknowledge(
     actor: str,
     clock: Clock,
     role: ContactRole | None = None,
+    form: SentForm | None = None,
 ) -> Acknowledged:
     """
     Note who is on it; it comes back by itself if nothing follows.
@@ -71,9 +74,11 @@ def acknowledge(
         actor: Who, for the record.
         clock: Tells now.
         role: Only what is for this role; None: whatever it is for.
+        form: By which it came, if by one.
 
     Raises:
         BadInput: Nobody is named.
+        DoneBefore: The form has done so.
 
     """
     name = " ".join(by.split())[:_LONGEST_NAME]
@@ -81,6 +86,7 @@ def acknowledge(
         raise BadInput("say who is on it: a name that colleagues know", field="by")
     now = clock.now()
     with writing(engine) as connection:
+        do_once(connection, form, now=now)
         record = read_incident(connection, incident=incident)
         taken = acknowledge_escalations(
             connection, seen, incident=incident, by=name, now=now, role=role

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -26,8 +26,10 @@ from tocsin.policy.revocation import RevocationPlan, plan_revocation
 from tocsin.policy.rules import RulePack, parse_rule_pack, shipped_rule_pack
 from tocsin.settings import Settings
 from tocsin.steps.intake import Imported, import_incident
+from tocsin.steps.once import do_once
 from tocsin.store import audit, incidents, revocations
 from tocsin.store.drafts import read_draft, record_import
+from tocsin.store.forms import SentForm
 from tocsin.store.imports import draft_figures
 from tocsin.store.session import reading, writing
 
@@ -134,20 +136,36 @@ def draft_incident(
 
 
 def begin_draft(
-    engine: Engine, request: LaunchRequest, *, rulebook: Rulebook, clock: Clock
+    engine: Engine,
+    request: LaunchRequest,
+    *,
+    rulebook: Rulebook,
+    clock: Clock,
+    form: SentForm | None = None,
 ) -> IncidentId:
     """
     Begin a draft, of which nothing has been read yet.
 
+    Args:
+        engine: The database.
+        request: What an officer gave.
+        rulebook: Rules and ladders.
+        clock: Tells now.
+        form: By which it came, if by one; the draft's page follows it.
+
     Raises:
         BadInput: The request cannot be an incident; names the field.
+        DoneBefore: The form has begun a draft.
 
     """
     now = clock.now()
     _check(request, now)
     rule = rulebook.pack.rule(request.circumstance)
     incident = IncidentId(f"{request.made_aware_at:%Y%m%d}-{secrets.token_hex(3)}")
+    if form is not None:
+        form = replace(form, leads_to=f"{form.leads_to}/{incident}")
     with writing(engine) as connection:
+        do_once(connection, form, now=now)
         incidents.insert_draft(
             connection,
             incident=incident,

@@ -11,8 +11,6 @@ from tocsin.log import redact
 
 log = structlog.get_logger()
 
-_KEPT = 200
-
 
 class Background:
     """Threads of this process that nobody's answer waits for."""
@@ -66,20 +64,11 @@ class Imports:
         self._lock = threading.Lock()
         self._running: dict[IncidentId, threading.Event] = {}
         self._failures: dict[IncidentId, str] = {}
-        self._forms: dict[str, IncidentId] = {}
 
-    def opened_by(self, form: str) -> IncidentId | None:
-        """Return the draft that this very form has begun before."""
-        with self._lock:
-            return self._forms.get(form)
-
-    def start(self, incident: IncidentId, form: str, work: Callable[[], None]) -> None:
+    def start(self, incident: IncidentId, work: Callable[[], None]) -> None:
         """Read a list."""
         done = threading.Event()
         with self._lock:
-            while len(self._forms) >= _KEPT:
-                del self._forms[next(iter(self._forms))]
-            self._forms[form] = incident
             self._running[incident] = done
         self._background.start("import", lambda: self._run(incident, done, work))
 

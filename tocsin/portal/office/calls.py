@@ -79,7 +79,9 @@ def _log(
     view: TheSubscriber,
     sent: Sent,
 ) -> Response:
-    office.check_form(visitor, _form_of(view), sent)
+    form = office.check_form(
+        visitor, _form_of(view), sent, leads_to=f"{subscriber_path(view)}#calls"
+    )
     values = {name: sent.one(name) for name in _FIELDS}
     outcome = next((one for one in CallOutcome if one.value == values["outcome"]), None)
     contact, problems = _contact_of(sent)
@@ -106,6 +108,7 @@ def _log(
             caller=visitor.officer.name,
             new_contact=contact,
             clock=office.clock,
+            form=form,
         )
     except (BadInput, Refused) as error:
         return _page(
@@ -117,7 +120,7 @@ def _log(
             problems=(Problem(field="check", message=f"{error}."),),
             status=CONFLICT,
         )
-    return RedirectResponse(f"{subscriber_path(view)}#calls", status_code=SEE_OTHER)
+    return RedirectResponse(form.leads_to, status_code=SEE_OTHER)
 
 
 def _contact_of(sent: Submitted) -> tuple[NewContact | None, tuple[Problem, ...]]:

@@ -1,5 +1,6 @@
 """What every page of the desk needs: who is in, what they may do, and what it acts with."""
 
+import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,8 +26,10 @@ from tocsin.portal.office.background import Background, Imports
 from tocsin.portal.render import Pages
 from tocsin.settings import Settings
 from tocsin.steps.letters import Sender
-from tocsin.steps.sign_in import Visitor, who_is_in
+from tocsin.steps.once import see_unused
+from tocsin.steps.sign_in import DESK, Visitor, who_is_in
 from tocsin.store.drafts import WaitingLaunch, waiting_launches
+from tocsin.store.forms import SentForm
 from tocsin.store.session import reading
 from tocsin.store.summaries import incident_summary
 
@@ -187,26 +190,52 @@ class Office:
             )
         )
 
-    def check_form(self, visitor: Visitor, form: str, sent: Submitted) -> None:
+    def check_form(
+        self, visitor: Visitor, form: str, sent: Submitted, *, leads_to: str = DESK
+    ) -> SentForm:
         """
-        See that a form comes from its own page.
+        See that a form comes from its own page, and has not done its act yet.
+
+        Args:
+            visitor: Who sent it.
+            form: Which form it is.
+            sent: What was sent.
+            leads_to: The page that follows its act.
+
+        Returns:
+            What the act is done once by (I4).
 
         Raises:
-            StaleForm: It does not.
+            StaleForm: It does not come from its own page.
+            DoneBefore: It has done its act.
 
         """
+        nonce = sent.one("nonce")
         try:
             claims = self.links.read(
-                sent.one("nonce"), purpose=_purpose(form), now=self.clock.now()
+                nonce, purpose=_purpose(form), now=self.clock.now()
             )
         except Refused:
             raise StaleForm from None
         if int(claims.contact) != visitor.session:
             raise StaleForm
+        once = SentForm(key=_hash(nonce), content=_content(sent), leads_to=leads_to)
+        see_unused(self.engine, once)
+        return once
 
     def _cookie(self, name: str) -> str:
         # Browsers refuse this prefix from anywhere but the host itself by HTTPS.
         return f"__Host-{name}" if self.is_protected else name
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def _content(sent: Submitted) -> str:
+    """Hash what was entered, files included."""
+    files = [(name, hashlib.sha256(data).hexdigest()) for name, data in sent.files]
+    return _hash(repr((sorted(sent.fields.items()), files)))
 
 
 def _purpose(form: str) -> str:

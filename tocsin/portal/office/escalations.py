@@ -50,7 +50,12 @@ def _list(office: TheOffice, visitor: TheVisitor, summary: TheIncident) -> Respo
 def _take(
     office: TheOffice, visitor: TheVisitor, summary: TheIncident, sent: Sent
 ) -> Response:
-    office.check_form(visitor, _form_of(summary), sent)
+    form = office.check_form(
+        visitor,
+        _form_of(summary),
+        sent,
+        leads_to=f"{DESK}/i/{summary.incident}/escalations#taken",
+    )
     seen = parse_seen(sent.every("escalation"))
     if sent.one("all") == "1":
         with reading(office.engine) as connection:
@@ -68,12 +73,11 @@ def _take(
         by=visitor.officer.name,
         actor=visitor.officer.actor,
         clock=office.clock,
+        form=form,
     )
     if not taken.escalations:
         return _page(office, visitor, summary, problems=(_FASTER,), status=MENDABLE)
-    return RedirectResponse(
-        f"{DESK}/i/{summary.incident}/escalations#taken", status_code=SEE_OTHER
-    )
+    return RedirectResponse(form.leads_to, status_code=SEE_OTHER)
 
 
 def _page(

@@ -1,6 +1,5 @@
 """Opening an incident at the desk: upload, preview, put owners right, launch."""
 
-import hashlib
 from collections.abc import Mapping
 
 from fastapi import APIRouter
@@ -46,6 +45,7 @@ from tocsin.steps.launch import (
     launch_incident,
     read_rulebook,
 )
+from tocsin.steps.once import DoneBefore
 from tocsin.steps.preview import preview_incident
 from tocsin.steps.sign_in import DESK, Visitor
 from tocsin.store.drafts import (
@@ -165,31 +165,29 @@ def _form_page(
 
 
 def _open(office: TheOffice, visitor: TheOfficer, upload: Uploaded) -> Response:
-    form = hashlib.sha256(upload.nonce.encode()).hexdigest()
     try:
-        office.check_form(
-            visitor, "new", Submitted(fields={"nonce": [upload.nonce]}, files=())
+        form = office.check_form(
+            visitor, "new", upload.as_submitted(), leads_to=f"{DESK}/i"
         )
-    except StaleForm:
+    except (StaleForm, DoneBefore):
         upload.throw_away()
         raise
-    known = office.imports.opened_by(form)
-    if known is not None:
-        upload.throw_away()
-        return _see(known)
     rulebook = read_rulebook(office.settings)
     request, problems = request_of(office, upload, rulebook.pack)
     if request is None:
         return _again(office, visitor, upload, problems)
     try:
         incident = begin_draft(
-            office.engine, request, rulebook=rulebook, clock=office.clock
+            office.engine, request, rulebook=rulebook, clock=office.clock, form=form
         )
+    except DoneBefore:
+        upload.throw_away()
+        raise
     except BadInput as error:
         problem = Problem(field=error.field or "check", message=error.message)
         return _again(office, visitor, upload, (problem,))
     office.imports.start(
-        incident, form, lambda: _read(office, visitor, incident, request, upload)
+        incident, lambda: _read(office, visitor, incident, request, upload)
     )
     office.imports.wait(incident, _WAIT_SECONDS)
     return _see(incident)
@@ -239,7 +237,12 @@ def _again(
 def _owner(
     office: TheOffice, visitor: TheOfficer, summary: TheIncident, sent: Sent
 ) -> Response:
-    office.check_form(visitor, f"owner:{summary.incident}", sent)
+    form = office.check_form(
+        visitor,
+        f"owner:{summary.incident}",
+        sent,
+        leads_to=f"{DESK}/i/{summary.incident}",
+    )
     takes_all = sent.one("all") == "1"
     chosen = None if takes_all else _certificates(sent)
     owner, problems = _owner_of(sent)
@@ -260,6 +263,7 @@ def _owner(
                 owner=owner,
                 by=visitor.officer,
                 clock=office.clock,
+                form=form,
             )
         except Refused:
             return _see(summary.incident)  # launched meanwhile: its page says so

@@ -1,7 +1,7 @@
 """The desk as a part of the portal: its routes, and its answers to who may not."""
 
 from fastapi import FastAPI, Request
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
 
 from tocsin.portal.office.calls import add_call_routes
 from tocsin.portal.office.context import (
@@ -9,6 +9,7 @@ from tocsin.portal.office.context import (
     FORBIDDEN,
     NOT_FOUND,
     READ,
+    SEE_OTHER,
     TOO_LARGE,
     NotThere,
     NotYours,
@@ -24,6 +25,7 @@ from tocsin.portal.office.opening import add_opening_routes
 from tocsin.portal.office.scope import MOST_BYTES, PROPOSALS, add_scope_routes
 from tocsin.portal.office.signing import add_signing_routes, sign_in_page
 from tocsin.portal.office.subscribers import add_subscriber_routes
+from tocsin.steps.once import DoneBefore
 from tocsin.steps.sign_in import DESK, Visitor, who_is_in
 
 UPLOADS = f"{DESK}/new"
@@ -50,6 +52,7 @@ def add_office(app: FastAPI, office: Office) -> None:
     app.add_exception_handler(SignInFirst, _sign_in_first)
     app.add_exception_handler(NotYours, _not_yours)
     app.add_exception_handler(StaleForm, _stale_form)
+    app.add_exception_handler(DoneBefore, _done_before)
     app.add_exception_handler(NotThere, _not_there)
 
 
@@ -76,6 +79,14 @@ def _not_yours(request: Request, _error: Exception) -> Response:
 
 def _stale_form(request: Request, _error: Exception) -> Response:
     return _office(request).render("stale", _visitor(request), status=CONFLICT)
+
+
+def _done_before(request: Request, error: Exception) -> Response:
+    """Lead whoever pressed twice to where the first time led."""
+    leads_to = error.leads_to if isinstance(error, DoneBefore) else None
+    if leads_to is None:
+        return _stale_form(request, error)
+    return RedirectResponse(leads_to, status_code=SEE_OTHER)
 
 
 def _not_there(request: Request, _error: Exception) -> Response:

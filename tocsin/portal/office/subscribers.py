@@ -133,7 +133,9 @@ def _correct(
     view: TheSubscriber,
     sent: Sent,
 ) -> Response:
-    office.check_form(visitor, _form_of(view), sent)
+    form = office.check_form(
+        visitor, _form_of(view), sent, leads_to=f"{subscriber_path(view)}#contacts"
+    )
     parsed = read_contact(sent, view.contacts)
     if not isinstance(parsed.act, ChangeContact):
         return _contact_page(
@@ -153,6 +155,7 @@ def _correct(
             change=parsed.act,
             by=visitor.officer,
             clock=office.clock,
+            form=form,
         )
     except Refused as refusal:
         return _contact_page(
@@ -164,7 +167,7 @@ def _correct(
             problems=(Problem(field="check", message=f"{refusal}."),),
             status=CONFLICT,
         )
-    return RedirectResponse(f"{subscriber_path(view)}#contacts", status_code=SEE_OTHER)
+    return RedirectResponse(form.leads_to, status_code=SEE_OTHER)
 
 
 def _contact_page(

@@ -15,7 +15,7 @@ from starlette.datastructures import UploadFile
 from models.terms import Circumstance
 from tocsin.policy.entries import without_controls
 from tocsin.policy.rules import RulePack
-from tocsin.portal.forms import Problem
+from tocsin.portal.forms import Problem, Submitted
 from tocsin.portal.office.context import Office, TheOffice, TheOfficer
 from tocsin.steps.launch import LaunchRequest
 
@@ -52,6 +52,15 @@ class UploadedForm:
         """Return the files of a field."""
         return [self.folder / field / name for name in self.names.get(field, ())]
 
+    def as_submitted(self) -> Submitted:
+        """Return it as other forms are: the files by their names alone."""
+        fields: dict[str, Sequence[str]] = {
+            **{name: (value,) for name, value in self.fields.items()},
+            **self.names,
+            "nonce": (self.nonce,),
+        }
+        return Submitted(fields=fields, files=())
+
     def throw_away(self) -> None:
         """Delete the files: what was read of them is in the database."""
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -76,7 +85,7 @@ async def read_upload(
             for field, value in form.multi_items():
                 if not isinstance(value, UploadFile):
                     if field in fields:
-                        fields[field] = value.strip()
+                        fields[field] = value.replace("\0", "").strip()
                 elif field in names and value.filename:
                     name = _file_name(value.filename, names[field])
                     size += await _store(value, folder / field / name)
