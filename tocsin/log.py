@@ -9,7 +9,9 @@ from typing import Any
 import structlog
 
 _ADDRESS = re.compile(r"[^\s<>@\"']+@[^\s<>@\"']+\.[^\s<>@\"',;)]+")
-_LINK = re.compile(r"(/s/|/desk/in/)[A-Za-z0-9._~-]+")
+_LINK = re.compile(r"(/s/|/e/|/desk/in/)[A-Za-z0-9._~-]+")
+# What we sign begins like a list of texts, whatever it stands behind.
+_SIGNED = re.compile(r"\bWy[A-Za-z0-9_-]{18,}(?:\.[A-Za-z0-9_-]*)?")
 
 
 def redact(text: str) -> str:
@@ -20,7 +22,9 @@ def redact(text: str) -> str:
 
 def redact_links(text: str) -> str:
     """Take link tokens out of a text that may keep its addresses."""
-    return _LINK.sub(r"\1[link]", text) if "/" in text else text
+    if "/" in text:
+        text = _LINK.sub(r"\1[link]", text)
+    return _SIGNED.sub("[link]", text) if "Wy" in text else text
 
 
 def _redacted(
@@ -33,12 +37,18 @@ def _redacted(
     }
 
 
+_FORMATTER = logging.Formatter()
+
+
 class _RedactingFilter(logging.Filter):
     """The same for what libraries log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg = redact(record.getMessage())
         record.args = None
+        if record.exc_info:
+            # Said once, and kept: what formats the line takes it as it is.
+            record.exc_text = redact(_FORMATTER.formatException(record.exc_info))
         return True
 
 

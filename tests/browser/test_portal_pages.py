@@ -198,6 +198,7 @@ def test_report_is_undone_within_its_grace_period(visitor: Visitor) -> None:
     visitor.look("overview-pending")
     visitor.follow("Undo this report")
     visitor.look("undo")
+    visitor.page.get_by_label("Yes, take the report back").check()
     visitor.press("Undo the report about 1 certificate")
 
     expect(visitor.page.get_by_role("heading", level=1)).to_have_text(

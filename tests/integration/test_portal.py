@@ -448,11 +448,24 @@ def test_undo_is_offered_until_the_report_takes_effect(world: World) -> None:
     assert undo in world.http.get(world.base).text
     assert undo in world.http.get(done.headers["location"]).text
 
-    answer = world.http.post(undo, data={"nonce": nonce_in(world.http.get(undo))})
+    answer = world.http.post(
+        undo, data={"nonce": nonce_in(world.http.get(undo)), "sure": "1"}
+    )
 
     assert answer.status_code == 303
     assert undo not in world.http.get(world.base).text
     assert "Taken back" in world.http.get(done.headers["location"]).text
+
+
+def test_nothing_is_undone_when_a_machine_presses_the_button(world: World) -> None:
+    done = world.do("replaced", {"certificate": str(world.certificates[0])})
+    undo = f"{world.base}/undo/{done.headers['location'].rpartition('/')[2]}"
+
+    answer = world.http.post(undo, data={"nonce": nonce_in(world.http.get(undo))})
+
+    assert answer.status_code == 422
+    assert "Tick that you want to undo" in answer.text
+    assert undo in world.http.get(world.base).text
 
 
 def test_undo_leads_to_how_it_stands_when_it_is_too_late(world: World) -> None:
@@ -463,7 +476,7 @@ def test_undo_leads_to_how_it_stands_when_it_is_too_late(world: World) -> None:
     world.clock.step_to(LAUNCH + GRACE)
     apply_due_replies(world.engine, world.clock, batch=10)
 
-    answer = world.http.post(undo, data={"nonce": nonce})
+    answer = world.http.post(undo, data={"nonce": nonce, "sure": "1"})
 
     assert answer.headers["location"] == done.headers["location"]
     assert "cannot be undone any more" in world.http.get(done.headers["location"]).text

@@ -21,6 +21,29 @@ def test_ways_in_to_the_desk_are_taken_out() -> None:
     assert redact(line) == "GET https://ca.example/desk/in/[link] failed"
 
 
+def test_ways_to_escalations_and_whatever_else_is_signed_are_taken_out() -> None:
+    link = "WyJ0ZXN0LWluY2lkZW50IiwwLDMs.cQx3-tZ_k9vYJmW5oHf2aTg8bNc"
+    line = f"GET /e/{link} Authorization: Bearer {link} nonce={link[:30]}"
+
+    assert redact(line) == ("GET /e/[link] Authorization: Bearer [link] nonce=[link]")
+
+
+def test_what_a_traceback_says_is_redacted_as_well() -> None:
+    script = (
+        "import logging\n"
+        "from tocsin.log import configure_logging\n"
+        "configure_logging()\n"
+        "try:\n    raise ValueError('no mail to a@b.example by /s/abc.def')\n"
+        "except ValueError:\n    logging.getLogger('uvicorn.error').exception('Fault')\n"
+    )
+
+    said = subprocess.run(
+        [sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True
+    ).stderr
+
+    assert "ValueError: no mail to [address] by /s/[link]" in said
+
+
 @given(st.emails())
 def test_no_address_survives(address: str) -> None:
     assert (

@@ -1,5 +1,7 @@
 """The portal as an application: routes, limits, headers, and the server that runs it."""
 
+import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -52,6 +54,9 @@ _A_DAY = "public, max-age=86400"
 _FORM_OVERHEAD = 262_144  # octets of a form beside its files: hidden fields, headers
 _MAIL_WITHIN = 5.0
 """How long a portal that ends waits for a mail to an officer, seconds."""
+_REST = 65_536
+"""Of what nobody reads, so many octets are taken in and thrown away before an answer."""
+_REST_WITHIN = 0.5  # seconds
 _ENLARGED = 2  # a DER file grows by a third when the check page carries it as PEM
 
 _READ = ["GET", "HEAD"]
@@ -109,6 +114,7 @@ def create_app(
         per_address=_CLIENTS_OF_ONE_ADDRESS * config.requests_per_minute,
         say=pages.say,
     )
+    app.add_middleware(_OnlyText)
     app.add_middleware(_WithHeaders, is_secure=is_secure)
     app.add_middleware(
         _LimitedBody,
@@ -171,6 +177,7 @@ def serve(settings: Settings | None = None) -> None:
             access_log=False,  # addresses of pages are keys to them
             server_header=False,
             log_level="warning",
+            log_config=None,  # through our own, which says no link and no address
         )
         office: Office = app.state.office
         office.background.wait(_MAIL_WITHIN)
@@ -234,17 +241,45 @@ class _WithHeaders:
 
     def __init__(self, app: ASGIApp, *, is_secure: bool) -> None:
         self._app = app
-        self._headers = _HEADERS | (_ONLY_TLS if is_secure else {})
+        headers = _HEADERS | (_ONLY_TLS if is_secure else {})
+        # Octets, once: no route of ours sets one of them itself.
+        self._headers = [
+            (name.lower().encode(), value.encode()) for name, value in headers.items()
+        ]
+        self._kept_nowhere = [*self._headers, (b"cache-control", _NO_STORE.encode())]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers.update(self._headers)
-                headers.setdefault("Cache-Control", _NO_STORE)
+                headers = message.get("headers", ())
+                says_how_long = any(name == b"cache-control" for name, _ in headers)
+                message["headers"] = [
+                    *headers,
+                    *(self._headers if says_how_long else self._kept_nowhere),
+                ]
             await send(message)
 
         await self._app(scope, receive, with_headers)
+
+
+class _OnlyText:
+    """
+    Says that there is nothing where an address has a NUL in it.
+
+    No name or number of ours has one, and PostgreSQL takes none.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (
+            "\0" in scope["path"] or b"%00" in scope["query_string"]
+        ):
+            answer = _plain_page(Request(scope), "dead", status=_NOT_FOUND)
+            await answer(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
 
 
 class _LimitedBody:
@@ -264,14 +299,13 @@ class _LimitedBody:
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
+        if scope["type"] != "http" or scope["method"] in _READ:
+            await self._app(scope, receive, send)  # whose content nobody reads
             return
         taken = 0
         limit = self._limits.get(scope["path"], self._limit)
         headers = Headers(scope=scope)
         unread = "transfer-encoding" in headers or headers.get("content-length") != "0"
-        unread &= scope["method"] not in _READ
 
         async def limited() -> Message:
             nonlocal taken, unread
@@ -282,10 +316,19 @@ class _LimitedBody:
                 raise HTTPException(_TOO_LARGE)
             return message
 
+        async def throwing_away() -> None:
+            while unread and taken < _REST:
+                await limited()
+
         async def hanging_up(message: Message) -> None:
             if message["type"] == "http.response.start" and unread:
-                # Else the server would go on taking in what nobody reads.
-                MutableHeaders(scope=message)["Connection"] = "close"
+                # Who is cut off while still sending may never see the answer.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_REST_WITHIN):
+                        await throwing_away()
+                if unread:
+                    # Else the server would go on taking in what nobody reads.
+                    MutableHeaders(scope=message)["Connection"] = "close"
             await send(message)
 
         await self._app(scope, limited, hanging_up)

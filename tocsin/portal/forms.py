@@ -135,7 +135,8 @@ async def read_form(request: Request, *, most_bytes: int) -> Submitted:
                 if data or value.filename:
                     files.append((value.filename or "file", data))
             else:
-                fields.setdefault(name, []).append(value)
+                # No text of ours has a NUL in it, and PostgreSQL takes none.
+                fields.setdefault(name, []).append(value.replace("\0", ""))
     size = sum(len(data) for _, data in files)
     if size > most_bytes:
         raise HTTPException(413)

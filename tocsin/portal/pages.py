@@ -59,6 +59,13 @@ _NOT_MENDED = Problem(
 )
 
 
+_NOT_SURE = Problem(
+    field="sure",
+    message=phrase("Tick that you want to undo the report, or go back."),
+)
+"""Its page is two links from a mail: a machine that presses buttons would undo it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActPage:
     """
@@ -214,6 +221,8 @@ def _undo(desk: TheDesk, token: str, reply: str, sent: Sent) -> Response:
     nonce = desk.read_form(visit, act, sent.one("nonce"))
     if nonce is None:
         return _undo_page(desk, visit, found, problems=(_NOT_MENDED,))
+    if sent.one("sure") != "1":
+        return _undo_page(desk, visit, found, problems=(_NOT_SURE,))
     try:
         taken = take_reply(
             desk.engine,
@@ -301,12 +310,18 @@ def _undo_page(
         desk,
         visit,
         "undo-check",
-        status=_CONFLICT if problems else _OK,
+        status=_status_of(problems),
         problems=problems,
         reply=reply,
         certificates=desk.certificates(visit, reply.certificates[:_SHOWN]),
         nonce=desk.sign_form(visit, Undo(reply=reply.reply)),
     )
+
+
+def _status_of(problems: tuple[Problem, ...]) -> int:
+    if not problems:
+        return _OK
+    return _CONFLICT if _NOT_MENDED in problems else _MENDABLE
 
 
 def _after(desk: Desk, visit: Visit, parsed: Parsed, taken: Taken) -> Response:

@@ -21,16 +21,20 @@ def open_engine(url: str) -> Engine:
     Open the database.
 
     SQLite runs in WAL with ``synchronous=FULL``: an outcome that was committed
-    survives a power cut. PostgreSQL goes through psycopg.
+    survives a power cut. PostgreSQL goes through psycopg. Errors name the statement
+    and keep its values to themselves: an address or a CSR could be among them.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() == "postgresql":
         return create_engine(
-            parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True
+            parsed.set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,
+            hide_parameters=True,
         )
     engine = create_engine(
         parsed,
         connect_args={"isolation_level": None, "check_same_thread": False},
+        hide_parameters=True,
     )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
