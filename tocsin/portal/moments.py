@@ -1,7 +1,8 @@
 """Instants as people read them: in their own zone, in UTC beside it, and how far away."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from babel.dates import get_timezone_name
@@ -12,6 +13,7 @@ from tocsin.phrases import Phrase, phrase
 _MINUTE = timedelta(minutes=1)
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
+_NOW = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,9 +29,8 @@ class Moment:
         zone: The zone's short name there and then, such as "HKT" or "UTC-03:00".
         zone_name: The zone's full name.
         utc: In UTC, with the date where it is another one than in the reader's zone.
-        distance: "in 2 days 4 hours", or "2 days 4 hours ago".
-        is_past: Whether it has come.
         is_utc: Whether the reader's zone is UTC itself.
+        ahead: How far away it is; negative when it has come.
 
     """
 
@@ -40,13 +41,28 @@ class Moment:
     zone: str
     zone_name: str
     utc: str
-    distance: Phrase
-    is_past: bool
     is_utc: bool
+    ahead: timedelta
+
+    @property
+    def distance(self) -> Phrase:
+        """Say "in 2 days 4 hours", or "2 days 4 hours ago"."""
+        return distance(self.ahead)
+
+    @property
+    def is_past(self) -> bool:
+        """Whether it has come."""
+        return self.ahead <= _NOW
 
 
 def moment(at: datetime, *, zone: str, now: datetime, language: Language) -> Moment:
     """Put an instant into words for a reader in ``zone``, an IANA name."""
+    return replace(_written(at, zone=zone, language=language), ahead=at - now)
+
+
+@lru_cache(maxsize=16_384)
+def _written(at: datetime, *, zone: str, language: Language) -> Moment:
+    """Write what does not depend on when it is read: a page has it many times."""
     local = at.astimezone(ZoneInfo(zone))
     utc = at.astimezone(UTC)
     written = language.instant(at, zone)
@@ -58,9 +74,8 @@ def moment(at: datetime, *, zone: str, now: datetime, language: Language) -> Mom
         zone=_short_name(local),
         zone_name=get_timezone_name(local, width="long", locale=language.locale),
         utc=language.utc_time(at) if local.date() == utc.date() else written.utc,
-        distance=distance(at - now),
-        is_past=at <= now,
         is_utc=local.utcoffset() == timedelta(0),
+        ahead=_NOW,
     )
 
 

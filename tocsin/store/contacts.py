@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from models.base import table
 from models.subscriber import Contact
@@ -12,21 +12,25 @@ from tocsin.store.session import rows_changed
 
 CONTACT = table(Contact)
 
+# Every request through a link asks this: it is put together once.
+_CURRENT = select(CONTACT.c.id).where(
+    CONTACT.c.id == bindparam("contact"),
+    CONTACT.c.incident_id == bindparam("incident"),
+    CONTACT.c.subscriber_id == bindparam("subscriber"),
+    CONTACT.c.token_generation == bindparam("generation"),
+    CONTACT.c.state != ContactState.REMOVED.value,
+)
+
 
 def contact_is_current(connection: Connection, *, claims: LinkClaims) -> bool:
     """Whether a link's contact is still one, of that subscriber and incident."""
-    return (
-        connection.execute(
-            select(CONTACT.c.id).where(
-                CONTACT.c.id == claims.contact,
-                CONTACT.c.incident_id == claims.incident,
-                CONTACT.c.subscriber_id == claims.subscriber,
-                CONTACT.c.token_generation == claims.generation,
-                CONTACT.c.state != ContactState.REMOVED.value,
-            )
-        ).first()
-        is not None
-    )
+    whose = {
+        "contact": claims.contact,
+        "incident": claims.incident,
+        "subscriber": claims.subscriber,
+        "generation": claims.generation,
+    }
+    return connection.execute(_CURRENT, whose).first() is not None
 
 
 def add_contact(

@@ -1,18 +1,11 @@
 """What a subscriber's page shows, read without changing anything (I6)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, select, true
+from sqlalchemy import Connection, Row
 
-from models.base import table
-from models.incident import AffectedCertificate, Incident
-from models.outreach import Csr, Reply
-from models.replacement import Replacement
-from models.revocation import Revocation
-from models.subscriber import Contact, Subscriber
 from models.terms import (
-    UNSETTLED,
     CertificateId,
     Circumstance,
     ContactId,
@@ -27,6 +20,18 @@ from models.terms import (
     RevocationState,
     SubscriberId,
 )
+from tocsin.store.page_statements import (
+    ABOUT,
+    CONTACTS,
+    KEYS,
+    NAMED,
+    PAGE,
+    PAGES,
+    REPLIES,
+    REPLY_OF,
+    SELECTED,
+    TOTALS,
+)
 from tocsin.store.views import (
     CertificateView,
     ContactView,
@@ -36,21 +41,7 @@ from tocsin.store.views import (
     Totals,
 )
 
-CERT = table(AffectedCertificate)
-CONTACT = table(Contact)
-CSR = table(Csr)
-INCIDENT = table(Incident)
-REPLY = table(Reply)
-REPLACEMENT = table(Replacement)
-REVOCATION = table(Revocation)
-SUBSCRIBER = table(Subscriber)
-
-PAGE = 200
-"""Certificates on one page."""
-
-_MOST_REPLIES = 50
-
-_IN_HAND = [state.value for state in UNSETTLED]
+_AHEAD = (RevocationState.SCHEDULED.value, RevocationState.SUBMITTED.value)
 
 
 def subscriber_view(
@@ -63,29 +54,27 @@ def subscriber_view(
     selection: Selection = Selection.ALL,
 ) -> SubscriberView | None:
     """Read a subscriber's page; None where the incident has no such subscriber."""
-    row = connection.execute(
-        select(
-            INCIDENT,
-            SUBSCRIBER.c.name,
-            SUBSCRIBER.c.zone.label("reader_zone"),
-            SUBSCRIBER.c.language,
-            SUBSCRIBER.c.acknowledged_at,
-        )
-        .join(SUBSCRIBER, SUBSCRIBER.c.incident_id == INCIDENT.c.id)
-        .where(INCIDENT.c.id == incident, SUBSCRIBER.c.id == subscriber)
-    ).first()
+    whose = {"incident": incident, "subscriber": subscriber}
+    row = connection.execute(ABOUT, whose).first()
     if row is None:
         return None
-    owned = and_(CERT.c.subscriber_id == subscriber, CERT.c.incident_id == incident)
-    totals, next_revocation_time = _count(connection, owned)
-    chosen = and_(owned, _condition(selection))
-    selected = connection.execute(
-        select(func.count())
-        .select_from(CERT.outerjoin(REVOCATION, _same_certificate()))
-        .where(chosen)
-    ).scalar_one()
-    pages = max(1, -(-selected // PAGE))
-    shown = min(max(1, page), pages)
+    certificates = _page(connection, whose, selection, number=max(1, page))
+    if page <= 1 and selection is Selection.ALL and len(certificates) < PAGE:
+        # All there are, as most have few: what can be seen need not be counted again.
+        selected, shown = len(certificates), 1
+        totals, next_revocation_time = _sum(
+            (one.replacement_state, one.revocation_state, 1, one.revocation_time)
+            for one in certificates
+        )
+    else:
+        totals, next_revocation_time = _sum(
+            (one.replacement_state, one.state, one.number, one.earliest)
+            for one in connection.execute(TOTALS, whose)
+        )
+        selected = connection.execute(SELECTED[selection], whose).scalar_one()
+        shown = min(max(1, page), max(1, -(-selected // PAGE)))
+        if shown < page:
+            certificates = _page(connection, whose, selection, number=shown)
     return SubscriberView(
         incident=IncidentId(row.id),
         title=row.title,
@@ -103,12 +92,10 @@ def subscriber_view(
         acknowledged_at=row.acknowledged_at,
         totals=totals,
         next_revocation_time=next_revocation_time,
-        certificates=tuple(
-            _certificates(connection, chosen, limit=PAGE, offset=(shown - 1) * PAGE)
-        ),
+        certificates=certificates,
         selected=selected,
         page=shown,
-        pages=pages,
+        pages=max(1, -(-selected // PAGE)),
         contacts=tuple(_contacts(connection, subscriber)),
         replies=tuple(_replies(connection, subscriber)),
         read_at=now,
@@ -124,18 +111,12 @@ def certificates_of(
 ) -> tuple[CertificateView, ...]:
     """Read those of the certificates that are this subscriber's; others are left out."""
     wanted = sorted(set(certificates))
+    whose = {"incident": incident, "subscriber": subscriber}
     return tuple(
-        view
+        _certificate(row)
         for start in range(0, len(wanted), PAGE)
-        for view in _certificates(
-            connection,
-            and_(
-                CERT.c.subscriber_id == subscriber,
-                CERT.c.incident_id == incident,
-                CERT.c.id.in_(wanted[start : start + PAGE]),
-            ),
-            limit=PAGE,
-            offset=0,
+        for row in connection.execute(
+            NAMED, whose | {"wanted": wanted[start : start + PAGE]}
         )
     )
 
@@ -149,13 +130,7 @@ def reply_of(
 ) -> ReplyView | None:
     """Read one reply of this subscriber; None where it is not theirs."""
     row = connection.execute(
-        select(REPLY, CONTACT.c.name.label("contact_name"))
-        .join(CONTACT, CONTACT.c.id == REPLY.c.contact_id)
-        .where(
-            REPLY.c.id == reply,
-            REPLY.c.incident_id == incident,
-            REPLY.c.subscriber_id == subscriber,
-        )
+        REPLY_OF, {"reply": reply, "incident": incident, "subscriber": subscriber}
     ).first()
     return _reply(row) if row else None
 
@@ -171,68 +146,23 @@ def selected_certificates(
     return tuple(
         CertificateId(key)
         for key in connection.execute(
-            select(CERT.c.id)
-            .select_from(CERT.outerjoin(REVOCATION, _same_certificate()))
-            .where(
-                CERT.c.subscriber_id == subscriber,
-                CERT.c.incident_id == incident,
-                _condition(selection),
-            )
-            .order_by(CERT.c.id)
+            KEYS[selection], {"incident": incident, "subscriber": subscriber}
         ).scalars()
     )
 
 
-def _same_certificate() -> ColumnElement[bool]:
-    return REVOCATION.c.certificate_id == CERT.c.id
-
-
-def _condition(selection: Selection) -> ColumnElement[bool]:
-    match selection:
-        case Selection.ALL:
-            return true()
-        case Selection.WITHOUT_REPLACEMENT:
-            return and_(
-                CERT.c.replacement_state.in_(_IN_HAND),
-                func.coalesce(REVOCATION.c.state, "")
-                != RevocationState.WITHDRAWN.value,
-            )
-        case Selection.REVOCABLE_EARLY:
-            return and_(
-                CERT.c.replacement_state.in_(_IN_HAND),
-                REVOCATION.c.state == RevocationState.SCHEDULED.value,
-            )
-
-
-def _count(
-    connection: Connection, owned: ColumnElement[bool]
+def _sum(
+    groups: Iterable[tuple[str, str | None, int, datetime | None]],
 ) -> tuple[Totals, datetime | None]:
-    """Count in the database; the earliest revocation time comes with it."""
+    """Add up states of replacement and revocation; the earliest time comes with it."""
     replacement: dict[str, int] = {}
     revocation: dict[str | None, int] = {}
     times: list[datetime] = []
-    for row in connection.execute(
-        select(
-            CERT.c.replacement_state,
-            REVOCATION.c.state,
-            func.count().label("number"),
-            func.min(
-                REVOCATION.c.revocation_time, type_=REVOCATION.c.revocation_time.type
-            ).label("earliest"),
-        )
-        .select_from(CERT.outerjoin(REVOCATION, _same_certificate()))
-        .where(owned)
-        .group_by(CERT.c.replacement_state, REVOCATION.c.state)
-    ):
-        replacement[row.replacement_state] = (
-            replacement.get(row.replacement_state, 0) + row.number
-        )
-        revocation[row.state] = revocation.get(row.state, 0) + row.number
-        if row.state in (
-            RevocationState.SCHEDULED.value,
-            RevocationState.SUBMITTED.value,
-        ):
-            times.append(row.earliest)
+    for replaced, state, number, earliest in groups:
+        replacement[replaced] = replacement.get(replaced, 0) + number
+        revocation[state] = revocation.get(state, 0) + number
+        if earliest is not None and state in _AHEAD:
+            times.append(earliest)
     everything = sum(replacement.values())
     published = revocation.get(RevocationState.PUBLISHED.value, 0)
     revoked = published + revocation.get(RevocationState.REVOKED.value, 0)
@@ -252,74 +182,44 @@ def _count(
     return totals, min(times, default=None)
 
 
-def _certificates(
-    connection: Connection, condition: ColumnElement[bool], *, limit: int, offset: int
-) -> Iterable[CertificateView]:
-    csrs = (
-        select(func.count())
-        .select_from(CSR)
-        .where(CSR.c.certificate_id == CERT.c.id)
-        .scalar_subquery()
-    )
-    replacement = (
-        select(func.max(REPLACEMENT.c.id))
-        .where(REPLACEMENT.c.certificate_id == CERT.c.id)
-        .scalar_subquery()
-    )
-    for row in connection.execute(
-        select(
-            CERT.c.id,
-            CERT.c.serial,
-            CERT.c.subject,
-            CERT.c.dns_names,
-            CERT.c.not_after,
-            CERT.c.replacement_state,
-            REVOCATION.c.state,
-            REVOCATION.c.revocation_time,
-            REVOCATION.c.revoked_at,
-            REVOCATION.c.published_at,
-            REVOCATION.c.withdrawn_at,
-            REVOCATION.c.restrained_until,
-            csrs.label("csrs"),
-            replacement.label("replacement"),
+def _page(
+    connection: Connection,
+    whose: Mapping[str, object],
+    selection: Selection,
+    *,
+    number: int,
+) -> tuple[CertificateView, ...]:
+    return tuple(
+        _certificate(row)
+        for row in connection.execute(
+            PAGES[selection], {**whose, "offset": (number - 1) * PAGE}
         )
-        .select_from(CERT.outerjoin(REVOCATION, _same_certificate()))
-        .where(condition)
-        .order_by(CERT.c.id)
-        .limit(limit)
-        .offset(offset)
-    ):
-        yield CertificateView(
-            certificate=CertificateId(row.id),
-            serial=row.serial,
-            subject=row.subject,
-            names=tuple(row.dns_names),
-            not_after=row.not_after,
-            replacement_state=ReplacementState(row.replacement_state),
-            revocation_state=RevocationState(row.state) if row.state else None,
-            revocation_time=row.revocation_time,
-            revoked_at=row.revoked_at,
-            published_at=row.published_at,
-            csrs=row.csrs,
-            replacement=None
-            if row.replacement is None
-            else ReplacementId(row.replacement),
-            withdrawn_at=row.withdrawn_at,
-            restrained_until=row.restrained_until,
-        )
+    )
+
+
+def _certificate(row: Row[tuple[object, ...]]) -> CertificateView:
+    return CertificateView(
+        certificate=CertificateId(row.id),
+        serial=row.serial,
+        subject=row.subject,
+        names=tuple(row.dns_names),
+        not_after=row.not_after,
+        replacement_state=ReplacementState(row.replacement_state),
+        revocation_state=RevocationState(row.state) if row.state else None,
+        revocation_time=row.revocation_time,
+        revoked_at=row.revoked_at,
+        published_at=row.published_at,
+        csrs=row.csrs,
+        replacement=None if row.replacement is None else ReplacementId(row.replacement),
+        withdrawn_at=row.withdrawn_at,
+        restrained_until=row.restrained_until,
+    )
 
 
 def _contacts(
     connection: Connection, subscriber: SubscriberId
 ) -> Iterable[ContactView]:
-    for row in connection.execute(
-        select(CONTACT)
-        .where(
-            CONTACT.c.subscriber_id == subscriber,
-            CONTACT.c.state != ContactState.REMOVED.value,
-        )
-        .order_by(CONTACT.c.rank, CONTACT.c.id)
-    ):
+    for row in connection.execute(CONTACTS, {"subscriber": subscriber}):
         yield ContactView(
             contact=ContactId(row.id),
             rank=row.rank,
@@ -333,17 +233,7 @@ def _contacts(
 
 def _replies(connection: Connection, subscriber: SubscriberId) -> Iterable[ReplyView]:
     """Read the latest replies, those that wait first."""
-    for row in connection.execute(
-        select(REPLY, CONTACT.c.name.label("contact_name"))
-        .join(CONTACT, CONTACT.c.id == REPLY.c.contact_id)
-        .where(REPLY.c.subscriber_id == subscriber)
-        .order_by(
-            REPLY.c.state != ReplyState.PENDING.value,
-            REPLY.c.received_at.desc(),
-            REPLY.c.id.desc(),
-        )
-        .limit(_MOST_REPLIES)
-    ):
+    for row in connection.execute(REPLIES, {"subscriber": subscriber}):
         yield _reply(row)
 
 
