@@ -55,7 +55,7 @@ format:
     .venv/bin/ruff check --fix .
     .venv/bin/ruff format .
 
-# Measure one thing: import, notices, revocation, memory, demo, csr
+# Measure one thing: import, notices, revocation, memory, demo, csr, portal
 bench name:
     {{python}} benchmarks/run.py {{name}}
 

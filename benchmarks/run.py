@@ -22,6 +22,7 @@ MODULES = {
     "memory": "memory",
     "demo": "replay",
     "csr": "csrs",
+    "portal": "portal",
 }
 README = HERE.parent / "README.md"
 MARKS = re.compile(r"(<!-- benchmarks -->\n).*(<!-- /benchmarks -->)", re.DOTALL)

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -35,8 +36,15 @@ PER_SUBSCRIBER = 5
 SMTP_PORT = 8799
 
 
-def make(count: int, folder: Path) -> None:
-    """Issue certificates, five for each subscriber, and write the directory."""
+def make(owners: Sequence[int], folder: Path) -> None:
+    """
+    Issue certificates, and write the directory.
+
+    Args:
+        owners: The number of each certificate's subscriber.
+        folder: Where the CA, the list and the directory go.
+
+    """
     issuer_key = create_issuer(folder / "ca", name="Benchmark CA", now=AWARE)
     issuer = find_issuer(folder / "ca", issuer_key)
     if issuer is None:
@@ -44,8 +52,7 @@ def make(count: int, folder: Path) -> None:
     key = signing_key(folder / "ca", issuer_key)
     public = ec.generate_private_key(ec.SECP256R1()).public_key()
     with (folder / "list.pem").open("wb") as bundle:
-        for number in range(count):
-            owner = number // PER_SUBSCRIBER
+        for number, owner in enumerate(owners):
             host = f"host-{number}.org-{owner}.example"
             name = x509.Name(
                 [
@@ -69,7 +76,7 @@ def make(count: int, folder: Path) -> None:
             bundle.write(certificate.public_bytes(serialization.Encoding.PEM))
     with (folder / "directory.csv").open("w", encoding="utf-8") as directory:
         directory.write("subscriber,sector,zone,domains,name,email,phone,rank,role\n")
-        for owner in range((count + PER_SUBSCRIBER - 1) // PER_SUBSCRIBER):
+        for owner in sorted(set(owners)):
             directory.write(
                 f"Org {owner},Sector,Asia/Hong_Kong,org-{owner}.example,Person {owner},"
                 f"admin@org-{owner}.example,,1,\n"
@@ -130,7 +137,7 @@ def main() -> None:
     configure_logging()
     part, count, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
     if part == "make":
-        make(count, folder)
+        make([number // PER_SUBSCRIBER for number in range(count)], folder)
         return
     sink = shutil.which("smtp-sink") or "/usr/sbin/smtp-sink"
     relay = subprocess.Popen([sink, "-u", "root", f"127.0.0.1:{SMTP_PORT}", "100"])
