@@ -87,6 +87,13 @@ def postgresql_url(postgresql: str, postgresql_template: str) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def module_postgresql_url(postgresql: str, postgresql_template: str) -> Iterator[str]:
+    """Return the URL of a database of the module's own."""
+    with _new_database(postgresql, f"TEMPLATE {postgresql_template}") as url:
+        yield url
+
+
 @pytest.fixture
 def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
     """Return the URL of a database of the test's own, with all tables and no rows."""
