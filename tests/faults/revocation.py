@@ -31,11 +31,11 @@ _ROUND = 4
 """Kills until both are dead and time passes: what the dead had claimed becomes free."""
 _TIME_PASSES = timedelta(minutes=8)  # longer than any claim
 _STALLED = 2.0  # seconds without a call, and it is killed all the same
-_IDLE = 3.0  # seconds in which nothing becomes published: nobody is at work
+_IDLE = 8.0  # seconds without a call and without a change: nobody is at work
 _LINGERS = 0.05  # seconds
 _ENDS_WITHIN = 600.0
 _LOOKS = 0.005  # seconds
-CERTIFICATES = {"openbao": 80, "cfssl": 80, "openssl": 60}
+CERTIFICATES = dict.fromkeys(NAMES, 24)
 """How many are due before each four kills."""
 
 
@@ -196,10 +196,12 @@ class Campaign:
 
     def _states_later(self) -> dict[str, int]:
         """Return where all stands after a while in which something should happen."""
-        ends = monotonic() + _IDLE
+        calls, since = self.ca.progress(), monotonic()
         before = self.due.states()
-        while (stands := self.due.states()) == before and monotonic() < ends:
+        while (stands := self.due.states()) == before and monotonic() - since < _IDLE:
             self.pause.wait(0.1)
+            if (now_at := self.ca.progress()) != calls:
+                calls, since = now_at, monotonic()
         return stands
 
     def _let_time_pass(self) -> None:
@@ -279,7 +281,7 @@ def main() -> None:
     parser.add_argument("--ca", choices=NAMES, action="append")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--certificates", type=int)
-    parser.add_argument("--batch", type=int, default=20)
+    parser.add_argument("--batch", type=int, default=10)
     parser.add_argument("--minutes", type=float, default=600)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
