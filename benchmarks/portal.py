@@ -108,7 +108,7 @@ def measure() -> list[Figure]:
         folder = Path(name)
         subscribers = _prepare(folder)[:CLIENTS]
         with _portal(folder) as portal:
-            pages = [_fetch(portal, one.path) for one in subscribers]
+            pages = _fetch(portal, [one.path for one in subscribers])
             file = folder / "page.html"
             file.write_text(_of_median_size(pages), "utf-8")
             with _bare(folder, file) as bare:
@@ -245,10 +245,12 @@ def _load(server: Server, scripts: list[list[dict[str, Any]]]) -> Load:
     )
 
 
-def _fetch(server: Server, path: str) -> str:
-    answer = httpx.get(f"http://{HOST}:{server.port}{path}")
-    answer.raise_for_status()
-    return answer.text
+def _fetch(server: Server, paths: Sequence[str]) -> list[str]:
+    with httpx.Client(base_url=f"http://{HOST}:{server.port}") as http:
+        answers = [http.get(path) for path in paths]
+    for answer in answers:
+        answer.raise_for_status()
+    return [answer.text for answer in answers]
 
 
 def _of_median_size(pages: Sequence[str]) -> str:
