@@ -1,5 +1,6 @@
 """The portal as a process of its own: what it says while it is walked, misused and broken."""
 
+import contextlib
 import os
 import re
 import socket
@@ -158,13 +159,16 @@ def use(http: httpx.Client, tokens: dict[str, str]) -> list[httpx.Response]:
 
 def say(port: int, content: bytes) -> bytes:
     """Send octets that are no request, and return what comes back."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    answer = b""
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=10) as connection,
+        contextlib.suppress(ConnectionError),  # it may hang up on whoever talks so
+    ):
         connection.sendall(content)
         connection.shutdown(socket.SHUT_WR)
-        answer = b""
         while taken := connection.recv(65_536):
             answer += taken
-        return answer
+    return answer
 
 
 def test_no_link_and_no_address_is_said_whatever_happens(portal: Portal) -> None:
