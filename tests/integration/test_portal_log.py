@@ -143,7 +143,7 @@ def use(http: httpx.Client, tokens: dict[str, str]) -> list[httpx.Response]:
         f"/s/{token}/csr/check", data={"csr": make_csr("host-1000.clinic.example")}
     )
     answers.append(check)
-    for _ in range(2):
+    for _ in range(2 if check.is_success else 0):
         answers.append(
             http.post(
                 f"/s/{token}/csr",
@@ -162,7 +162,7 @@ def say(port: int, content: bytes) -> bytes:
     answer = b""
     with (
         socket.create_connection(("127.0.0.1", port), timeout=10) as connection,
-        contextlib.suppress(ConnectionError),  # it may hang up on whoever talks so
+        contextlib.suppress(OSError),  # it may hang up on whoever talks so
     ):
         connection.sendall(content)
         connection.shutdown(socket.SHUT_WR)
@@ -198,7 +198,8 @@ def test_no_link_and_no_address_is_said_whatever_happens(portal: Portal) -> None
         for answer in faults:
             if answer.status_code == 500:
                 assert token not in answer.text
-                assert "went wrong on our side" in answer.text
+                is_head = answer.request.method == "HEAD"
+                assert is_head or "went wrong on our side" in answer.text
 
     portal.process.terminate()
     portal.process.wait(30)
