@@ -20,6 +20,7 @@ from tocsin.links import Links, read_secrets
 from tocsin.log import configure_logging
 from tocsin.portal.api import API, create_api
 from tocsin.portal.asked import asked_by
+from tocsin.portal.comparison import add_certificate_routes
 from tocsin.portal.desk import DeadLink, Desk, PortalConfig
 from tocsin.portal.downloads import add_download_routes
 from tocsin.portal.escalations import add_escalation_routes
@@ -28,7 +29,7 @@ from tocsin.portal.office.background import Background, Imports
 from tocsin.portal.office.context import Office
 from tocsin.portal.office.routes import add_office, too_large, upload_limits
 from tocsin.portal.pages import add_subscriber_routes
-from tocsin.portal.render import Pages
+from tocsin.portal.render import POLICY, WITHOUT_SCRIPT, Pages
 from tocsin.portal.renewal import add_renewal_routes
 from tocsin.settings import Settings, read_settings
 from tocsin.steps.collaborators import mailer_of, sender_of
@@ -37,8 +38,6 @@ from tocsin.store.session import migrate, open_engine
 log = structlog.get_logger()
 
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src data:;"
-    " form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -92,11 +91,13 @@ def create_app(
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.state.desk = desk
     add_subscriber_routes(app.router)
+    add_certificate_routes(app.router)
     add_download_routes(app.router)
     add_renewal_routes(app.router)
     add_escalation_routes(app.router)
     app.add_api_route("/healthz", _healthy, methods=_READ)
     app.add_api_route("/static/portal.css", _stylesheet, methods=_READ)
+    app.add_api_route("/static/portal.js", _script, methods=_READ)
     app.add_exception_handler(DeadLink, _dead_link)
     app.add_exception_handler(StarletteHTTPException, _http_error)
     app.add_exception_handler(Exception, _our_fault)
@@ -196,6 +197,15 @@ async def _stylesheet(request: Request) -> Response:
     )
 
 
+async def _script(request: Request) -> Response:
+    desk: Desk = request.app.state.desk
+    return Response(
+        desk.pages.script,
+        media_type="text/javascript",
+        headers={"Cache-Control": _A_DAY},
+    )
+
+
 def _dead_link(request: Request, _error: Exception) -> Response:
     """Answer the same, whatever is wrong with the link."""
     return _plain_page(request, "dead", status=_NOT_FOUND)
@@ -219,7 +229,9 @@ def _http_error(request: Request, error: Exception) -> Response:
 def _our_fault(request: Request, _error: Exception) -> Response:
     response = _plain_page(request, "fault", status=_OUR_FAULT)
     # This one is made outside the middleware that sets them.
-    response.headers.update(_HEADERS | {"Cache-Control": _NO_STORE})
+    response.headers.update(
+        _HEADERS | {POLICY: WITHOUT_SCRIPT, "Cache-Control": _NO_STORE}
+    )
     return response
 
 
@@ -242,21 +254,22 @@ class _WithHeaders:
     def __init__(self, app: ASGIApp, *, is_secure: bool) -> None:
         self._app = app
         headers = _HEADERS | (_ONLY_TLS if is_secure else {})
-        # Octets, once: no route of ours sets one of them itself.
+        # Octets, once: no route of ours sets one of the first ones itself.
         self._headers = [
             (name.lower().encode(), value.encode()) for name, value in headers.items()
         ]
-        self._kept_nowhere = [*self._headers, (b"cache-control", _NO_STORE.encode())]
+        self._unless_said = [
+            (POLICY.lower().encode(), WITHOUT_SCRIPT.encode()),
+            (b"cache-control", _NO_STORE.encode()),
+        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = message.get("headers", ())
-                says_how_long = any(name == b"cache-control" for name, _ in headers)
-                message["headers"] = [
-                    *headers,
-                    *(self._headers if says_how_long else self._kept_nowhere),
-                ]
+                said = {name for name, _ in headers}
+                unsaid = (one for one in self._unless_said if one[0] not in said)
+                message["headers"] = [*headers, *self._headers, *unsaid]
             await send(message)
 
         await self._app(scope, receive, with_headers)

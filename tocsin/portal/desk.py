@@ -31,7 +31,14 @@ from tocsin.steps.reply_acts import ReplyAct
 from tocsin.store import contacts, pages, replacements, replies
 from tocsin.store.replacements import IssuedReplacement
 from tocsin.store.session import reading
-from tocsin.store.views import CertificateView, ReplyView, Selection, SubscriberView
+from tocsin.store.views import (
+    NO_FILTER,
+    CertificateView,
+    Filter,
+    ReplyView,
+    Selection,
+    SubscriberView,
+)
 
 _FORM_WITHIN = timedelta(hours=12)
 """How long a page with a form can lie open; a link lives longer."""
@@ -119,7 +126,12 @@ class Desk:
     asked: Asked = NOTHING_ASKED
 
     def open(
-        self, token: str, *, page: int = 1, selection: Selection = Selection.ALL
+        self,
+        token: str,
+        *,
+        page: int = 1,
+        selection: Selection = Selection.ALL,
+        wanted: Filter = NO_FILTER,
     ) -> Visit:
         """
         Let somebody in by their link.
@@ -143,6 +155,7 @@ class Desk:
                 now=now,
                 page=page,
                 selection=selection,
+                wanted=wanted,
             )
         if view is None or view.state is IncidentState.DRAFT:
             raise DeadLink
@@ -161,13 +174,14 @@ class Desk:
             )
 
     def every(self, visit: Visit, selection: Selection) -> tuple[CertificateId, ...]:
-        """Read the keys of all certificates of a selection, on whichever page."""
+        """Read the keys of all of a selection that the visitor filtered for."""
         with reading(self.engine) as connection:
             return pages.selected_certificates(
                 connection,
                 incident=visit.claims.incident,
                 subscriber=visit.claims.subscriber,
                 selection=selection,
+                wanted=visit.view.filter,
             )
 
     def replacements(

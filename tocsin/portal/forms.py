@@ -27,7 +27,13 @@ from tocsin.steps.reply_acts import (
     ReportReplaced,
     SubmitCsrs,
 )
-from tocsin.store.views import CertificateView, ContactView, Selection
+from tocsin.store.views import (
+    CertificateView,
+    ContactView,
+    Filter,
+    Selection,
+    Standing,
+)
 
 log = structlog.get_logger()
 
@@ -143,6 +149,38 @@ async def read_form(request: Request, *, most_bytes: int) -> Submitted:
     return Submitted(fields=fields, files=files)
 
 
+def read_filter(one: Callable[[str], str]) -> Filter:
+    """
+    Read which certificates somebody wants to see; what makes no sense is left out.
+
+    Args:
+        one: Returns the value of a field; empty where there is none.
+
+    """
+    state = one("state")
+    find = "".join(c for c in one("find") if c.isprintable())
+    return Filter(
+        find=find.strip()[:_LONGEST_NAME],
+        standing=Standing(state) if state in set(Standing) else Standing.ANY,
+    )
+
+
+def filter_of_form(form: Submitted) -> Filter:
+    """Read which certificates a form is about: those it showed, or those now wanted."""
+    if form.one("show"):
+        return read_filter(form.one)
+    return read_filter(lambda name: form.one(f"shown_{name}"))
+
+
+def carried_filter(wanted: Filter) -> list[tuple[str, str]]:
+    """Return the fields with which a check page says what was shown."""
+    return [
+        (f"shown_{name}", value)
+        for name, value in (("find", wanted.find), ("state", wanted.standing.value))
+        if value
+    ]
+
+
 def parse_acknowledge(_desk: Desk, _visit: Visit, form: Submitted) -> Parsed:
     """Read who will act."""
     given = form.one("choice")
@@ -181,7 +219,7 @@ def _parse_certificates(
 ) -> Parsed:
     takes_all = form.one("all") == "1"
     pending = visit.view.pending
-    keys = _keys(form.every("certificate"))
+    keys = read_keys(form.every("certificate"))
     if takes_all:
         keys = frozenset(desk.every(visit, Selection.REVOCABLE_EARLY)) - set(pending)
     values = {"certificate": keys if not takes_all else frozenset(), "all": takes_all}
@@ -213,7 +251,9 @@ def _parse_certificates(
         act=act(tuple(sorted(keys))),
         values=values,
         shown={"certificates": certificates},
-        carried=[("all", "1")] if takes_all else carried,
+        carried=[("all", "1"), *carried_filter(visit.view.filter)]
+        if takes_all
+        else carried,
     )
 
 
@@ -223,15 +263,15 @@ def _certificate_problem(message: Phrase, values: Mapping[str, object]) -> Parse
     )
 
 
-def _keys(texts: Sequence[str]) -> frozenset[CertificateId]:
+def read_keys(texts: Sequence[str]) -> frozenset[CertificateId]:
     """Read identifiers; what is none becomes one that nobody has."""
     return frozenset(
-        CertificateId(int(text)) if _is_key(text) else CertificateId(0)
-        for text in texts
+        CertificateId(int(text)) if is_key(text) else CertificateId(0) for text in texts
     )
 
 
-def _is_key(text: str) -> bool:
+def is_key(text: str) -> bool:
+    """Whether a text can be the key of a row."""
     return text.isascii() and text.isdigit() and len(text) <= 18  # noqa: PLR2004 - BIGINT
 
 
@@ -245,7 +285,7 @@ def parse_csrs(desk: Desk, visit: Visit, form: Submitted) -> Parsed:
             for number, text in enumerate(pasted, start=1)
         ),
     ]
-    chosen = sorted(_keys([form.one("for")])) if form.one("for") else []
+    chosen = sorted(read_keys([form.one("for")])) if form.one("for") else []
     values: dict[str, object] = {"csr": "\n".join(pasted), "for": form.one("for")}
     if not uploads:
         problem = Problem(

@@ -16,11 +16,14 @@ from tocsin.portal.forms import (
     Parser,
     Problem,
     Submitted,
+    filter_of_form,
     parse_acknowledge,
     parse_contact,
     parse_csrs,
     parse_no_longer_required,
     parse_replaced,
+    read_filter,
+    read_keys,
     read_submitted,
 )
 from tocsin.steps.csrs import note_refused_csrs
@@ -125,18 +128,24 @@ def add_subscriber_routes(router: APIRouter) -> None:
     router.add_api_route("/s/{token}/done/{reply}", _done, methods=_READ)
 
 
-def _overview(desk: TheDesk, token: str, page: str = "1") -> Response:
-    visit = desk.open(token, page=_number(page))
+def _overview(desk: TheDesk, token: str, request: Request, page: str = "1") -> Response:
+    wanted = read_filter(lambda name: request.query_params.get(name, ""))
+    visit = desk.open(token, page=_number(page), wanted=wanted)
     return _render(desk, visit, "overview")
 
 
 def _form_of(act: ActPage) -> Callable[..., Response]:
     def form(desk: TheDesk, token: str, request: Request, page: str = "1") -> Response:
-        visit = desk.open(token, page=_number(page), selection=act.selection)
+        query = request.query_params
+        visit = desk.open(
+            token,
+            page=_number(page),
+            selection=act.selection,
+            wanted=read_filter(lambda name: query.get(name, "")),
+        )
         if not visit.view.takes_replies:
             return _over(desk, visit)
-        chosen = request.query_params.get("for", "")
-        return _form(desk, visit, act, Parsed(values={"for": chosen}))
+        return _form(desk, visit, act, Parsed(values={"for": query.get("for", "")}))
 
     form.__name__ = f"{act.slug}-form"
     return form
@@ -144,9 +153,11 @@ def _form_of(act: ActPage) -> Callable[..., Response]:
 
 def _check_of(act: ActPage) -> Callable[..., Response]:
     def check(desk: TheDesk, token: str, sent: Sent) -> Response:
-        visit = desk.open(token, selection=act.selection)
+        visit = _opened(desk, token, act, sent)
         if not visit.view.takes_replies:
             return _over(desk, visit)
+        if sent.one("show") or sent.one("page"):
+            return _form(desk, visit, act, _kept(sent))
         parsed = act.parse(desk, visit, sent)
         if parsed.act is None:
             if parsed.refused:
@@ -165,7 +176,7 @@ def _check_of(act: ActPage) -> Callable[..., Response]:
 
 def _deed_of(act: ActPage) -> Callable[..., Response]:
     def deed(desk: TheDesk, token: str, sent: Sent) -> Response:
-        visit = desk.open(token, selection=act.selection)
+        visit = _opened(desk, token, act, sent)
         known = _same_form(desk, visit, sent)
         if known is not None:
             return _see(visit, known)
@@ -193,7 +204,7 @@ def _deed_of(act: ActPage) -> Callable[..., Response]:
             )
             return _form(
                 desk,
-                desk.open(token, selection=act.selection),
+                _opened(desk, token, act, sent),
                 act,
                 Parsed(values=parsed.values, problems=(problem,)),
             )
@@ -201,6 +212,26 @@ def _deed_of(act: ActPage) -> Callable[..., Response]:
 
     deed.__name__ = f"{act.slug}-deed"
     return deed
+
+
+def _opened(desk: Desk, token: str, act: ActPage, sent: Submitted) -> Visit:
+    return desk.open(
+        token,
+        page=_number(sent.one("page")),
+        selection=act.selection,
+        wanted=filter_of_form(sent),
+    )
+
+
+def _kept(sent: Submitted) -> Parsed:
+    """Return what stays as it was when somebody filters or turns the page."""
+    return Parsed(
+        values={
+            "certificate": read_keys(sent.every("certificate")),
+            # Another filter gives "all" another meaning: it must be ticked again.
+            "all": sent.one("all") == "1" and not sent.one("show"),
+        }
+    )
 
 
 def _undo_check(desk: TheDesk, token: str, reply: str) -> Response:

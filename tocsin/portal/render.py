@@ -13,6 +13,18 @@ from tocsin.portal.environment import page_environment
 from tocsin.portal.moments import Moment, moment
 from tocsin.portal.tongues import SOURCE, read_tongues
 
+POLICY = "Content-Security-Policy"
+WITHOUT_SCRIPT = (
+    "default-src 'none'; style-src 'self'; img-src data:; form-action 'self';"
+    " frame-ancestors 'none'; base-uri 'none'"
+)
+"""What a browser may load for a page: nothing but the stylesheet."""
+
+WITH_SCRIPT = f"{WITHOUT_SCRIPT}; script-src 'self'"
+
+_LIVELY = frozenset(("overview", "replaced", "no-longer-required"))
+"""Pages that are easier with a script of ours; no other page may run any."""
+
 _KEPT = 90 * 24 * 3600
 """How long a browser keeps the language that was chosen, seconds: past any incident."""
 
@@ -31,6 +43,10 @@ class Pages:
         self.stylesheet = (
             resources.files("templates").joinpath("portal/portal.css").read_bytes()
         )
+        self.script = (
+            resources.files("templates").joinpath("portal/portal.js").read_bytes()
+        )
+        self._script_version = hashlib.sha256(self.script).hexdigest()[:12]
         self._is_secure = is_secure
         version = hashlib.sha256(self.stylesheet).hexdigest()[:12]
         self._environments = {
@@ -78,9 +94,18 @@ class Pages:
         ]
         template = self._environments[used].get_template(f"{SOURCE}/{name}.html")
         response = HTMLResponse(
-            template.render({**context, "moment": words, "choices": choices}),
+            template.render(
+                {
+                    **context,
+                    "moment": words,
+                    "choices": choices,
+                    "script": self._script_version if name in _LIVELY else "",
+                }
+            ),
             status_code=status,
         )
+        if name in _LIVELY:
+            response.headers[POLICY] = WITH_SCRIPT
         if asked is not None and asked.chosen in self.tongues:
             response.set_cookie(
                 COOKIE,

@@ -5,7 +5,23 @@ Written once, when the process starts: to put one together takes as long as to r
 and in an incident everybody asks at once.
 """
 
-from sqlalchemy import ColumnElement, Integer, and_, bindparam, func, select, true
+from string import hexdigits
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    false,
+    func,
+    or_,
+    select,
+    true,
+)
 
 from models.base import table
 from models.incident import AffectedCertificate, Incident
@@ -13,8 +29,14 @@ from models.outreach import Csr, Reply
 from models.replacement import Replacement
 from models.revocation import Revocation
 from models.subscriber import Contact, Subscriber
-from models.terms import UNSETTLED, ContactState, ReplyState, RevocationState
-from tocsin.store.views import Selection
+from models.terms import (
+    UNSETTLED,
+    ContactState,
+    ReplacementState,
+    ReplyState,
+    RevocationState,
+)
+from tocsin.store.views import Filter, Selection, Standing
 
 CERT = table(AffectedCertificate)
 CONTACT = table(Contact)
@@ -31,6 +53,16 @@ PAGE = 200
 _MOST_REPLIES = 50
 
 _IN_HAND = [state.value for state in UNSETTLED]
+_STANDING = {
+    Standing.ANY: (),
+    Standing.NO_CSR: (ReplacementState.AWAITING_CSR.value,),
+    Standing.CSR: (ReplacementState.CSR_RECEIVED.value,),
+    Standing.ISSUED: (ReplacementState.REPLACEMENT_ISSUED.value,),
+    Standing.SETTLED: (
+        ReplacementState.REPLACED.value,
+        ReplacementState.NO_LONGER_REQUIRED.value,
+    ),
+}
 
 _MINE = and_(
     CERT.c.subscriber_id == bindparam("subscriber"),
@@ -158,3 +190,34 @@ REPLIES = (
     )
     .limit(_MOST_REPLIES)
 )
+
+
+def narrowed(statement: Select[Any], wanted: Filter) -> Select[Any]:
+    """Return what reads only those certificates that a filter lets through."""
+    return statement.where(_lets_through(wanted)) if wanted.is_on else statement
+
+
+def _lets_through(wanted: Filter) -> ColumnElement[bool]:
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.find:
+        text = wanted.find.casefold()
+        names = func.lower(cast(CERT.c.dns_names, Text))
+        conditions.append(
+            or_(
+                names.contains(text, autoescape=True),
+                func.lower(CERT.c.subject).contains(text, autoescape=True),
+                CERT.c.serial.contains(_as_serial(text), autoescape=True)
+                if _as_serial(text)
+                else false(),
+            )
+        )
+    states = _STANDING[wanted.standing]
+    if states:
+        conditions.append(CERT.c.replacement_state.in_(states))
+    return and_(true(), *conditions)
+
+
+def _as_serial(text: str) -> str:
+    """Read part of a serial number as people copy it; empty where it is none."""
+    digits = "".join(text.replace(":", " ").split())
+    return digits if all(digit in hexdigits for digit in digits) else ""

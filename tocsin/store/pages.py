@@ -31,10 +31,13 @@ from tocsin.store.page_statements import (
     REPLY_OF,
     SELECTED,
     TOTALS,
+    narrowed,
 )
 from tocsin.store.views import (
+    NO_FILTER,
     CertificateView,
     ContactView,
+    Filter,
     ReplyView,
     Selection,
     SubscriberView,
@@ -52,14 +55,16 @@ def subscriber_view(
     now: datetime,
     page: int = 1,
     selection: Selection = Selection.ALL,
+    wanted: Filter = NO_FILTER,
 ) -> SubscriberView | None:
     """Read a subscriber's page; None where the incident has no such subscriber."""
     whose = {"incident": incident, "subscriber": subscriber}
     row = connection.execute(ABOUT, whose).first()
     if row is None:
         return None
-    certificates = _page(connection, whose, selection, number=max(1, page))
-    if page <= 1 and selection is Selection.ALL and len(certificates) < PAGE:
+    certificates = _page(connection, whose, selection, wanted, number=max(1, page))
+    is_all = selection is Selection.ALL and not wanted.is_on
+    if page <= 1 and is_all and len(certificates) < PAGE:
         # All there are, as most have few: what can be seen need not be counted again.
         selected, shown = len(certificates), 1
         totals, next_revocation_time = _sum(
@@ -71,10 +76,12 @@ def subscriber_view(
             (one.replacement_state, one.state, one.number, one.earliest)
             for one in connection.execute(TOTALS, whose)
         )
-        selected = connection.execute(SELECTED[selection], whose).scalar_one()
+        selected = connection.execute(
+            narrowed(SELECTED[selection], wanted), whose
+        ).scalar_one()
         shown = min(max(1, page), max(1, -(-selected // PAGE)))
         if shown < page:
-            certificates = _page(connection, whose, selection, number=shown)
+            certificates = _page(connection, whose, selection, wanted, number=shown)
     return SubscriberView(
         incident=IncidentId(row.id),
         title=row.title,
@@ -94,6 +101,7 @@ def subscriber_view(
         next_revocation_time=next_revocation_time,
         certificates=certificates,
         selected=selected,
+        filter=wanted,
         page=shown,
         pages=max(1, -(-selected // PAGE)),
         contacts=tuple(_contacts(connection, subscriber)),
@@ -141,12 +149,14 @@ def selected_certificates(
     incident: IncidentId,
     subscriber: SubscriberId,
     selection: Selection,
+    wanted: Filter = NO_FILTER,
 ) -> tuple[CertificateId, ...]:
     """Read the keys of all certificates of a selection, whatever page they are on."""
     return tuple(
         CertificateId(key)
         for key in connection.execute(
-            KEYS[selection], {"incident": incident, "subscriber": subscriber}
+            narrowed(KEYS[selection], wanted),
+            {"incident": incident, "subscriber": subscriber},
         ).scalars()
     )
 
@@ -186,13 +196,15 @@ def _page(
     connection: Connection,
     whose: Mapping[str, object],
     selection: Selection,
+    wanted: Filter,
     *,
     number: int,
 ) -> tuple[CertificateView, ...]:
     return tuple(
         _certificate(row)
         for row in connection.execute(
-            PAGES[selection], {**whose, "offset": (number - 1) * PAGE}
+            narrowed(PAGES[selection], wanted),
+            {**whose, "offset": (number - 1) * PAGE},
         )
     )
 

@@ -31,6 +31,39 @@ class Selection(StrEnum):
     REVOCABLE_EARLY = "revocable-early"  # of those, the ones still scheduled
 
 
+class Standing(StrEnum):
+    """How far the replacement of a certificate is, as its owner filters by it."""
+
+    ANY = ""
+    NO_CSR = "no-csr"
+    CSR = "csr"
+    ISSUED = "issued"
+    SETTLED = "settled"  # replaced, or no longer required
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """
+    Which certificates of a selection somebody wants to see.
+
+    Args:
+        find: Part of a name, or the serial number; empty: any.
+        standing: How far they are.
+
+    """
+
+    find: str = ""
+    standing: Standing = Standing.ANY
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it leaves anything out."""
+        return bool(self.find or self.standing)
+
+
+NO_FILTER = Filter()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateView:
     """
@@ -179,7 +212,8 @@ class SubscriberView:
         totals: All certificates, counted.
         next_revocation_time: The earliest that is still ahead or being worked on.
         certificates: One page of the selection asked for.
-        selected: How many certificates the selection has.
+        selected: How many certificates the selection has that the filter lets through.
+        filter: Which of them are shown.
         page: Which page, counted from 1.
         pages: How many there are.
         contacts: By rank.
@@ -206,6 +240,7 @@ class SubscriberView:
     next_revocation_time: datetime | None
     certificates: tuple[CertificateView, ...]
     selected: int
+    filter: Filter
     page: int
     pages: int
     contacts: tuple[ContactView, ...]
