@@ -70,6 +70,8 @@ function pickMany(list, rows, picks) {
   say();
 }
 
+const again = document.querySelector("[data-again]");
+if (again) setTimeout(() => location.reload(), Number(again.dataset.again));
 for (const element of document.querySelectorAll("[data-until]")) countDown(element);
 for (const list of document.querySelectorAll("[data-choices]")) {
   const rows = [...list.querySelectorAll("[data-row]")];

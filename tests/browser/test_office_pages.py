@@ -1,13 +1,15 @@
 """An officer's way from a mail to a launched incident, on a phone and at a desk."""
 
-import os
 import re
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from browsing import BROWSER, DESK, PHONE, Eyes, axe_core, chromium, eyes
 from factories import (
     HOUR,
     LAUNCH,
@@ -21,7 +23,7 @@ from factories import (
 from fakes.office import CHAN, LAM, WONG, OfficeWorld, link_in, office_world
 from fakes.officers import lay_desk
 from fakes.stack import wait_until
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, FilePayload, Page, expect
 from sqlalchemy import Engine, insert
 
 from models.base import table
@@ -31,41 +33,19 @@ from tocsin.clock import SteppedClock
 from tocsin.store.incidents import running_incidents
 from tocsin.store.session import reading, writing
 
-CHROMIUM = Path("/usr/bin/chromium")
-PHONE, DESK = 360, 1280
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not CHROMIUM.exists() and not os.environ.get("CI"),
-        reason="needs Debian's package chromium",
-    ),
-]
+pytestmark = BROWSER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """Somebody of the CA at a browser without JavaScript."""
+    """Somebody of the CA at a browser."""
 
     page: Page
     world: OfficeWorld
-    pictures: Path
+    eyes: Eyes
 
     def look(self, name: str) -> None:
-        """Take a picture, and see that nothing is cut off or too small to touch."""
-        width = (self.page.viewport_size or {"width": 0})["width"]
-        self.page.screenshot(
-            path=str(self.pictures / f"{name}-{width}.png"), full_page=True
-        )
-        assert self.page.evaluate("document.documentElement.scrollWidth") <= width
-        small = self.page.evaluate(
-            "[...document.querySelectorAll('button, select, label.choice,"
-            " input[type=text], input[type=file], input[type=datetime-local], summary,"
-            " .quiet-button')]"
-            ".filter(e => e.getBoundingClientRect().height < 44 &&"
-            " e.offsetParent !== null).map(e => e.outerHTML)"
-        )
-        assert small == []
+        self.eyes.look(f"desk-{name}")
 
     def go(self, path: str) -> None:
         self.page.goto(self.world.address + path)
@@ -95,12 +75,13 @@ class Person:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox"]
-        )
-        yield chromium
-        chromium.close()
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return axe_core(tmp_path_factory.mktemp("axe"))
 
 
 @pytest.fixture(params=[PHONE, DESK])
@@ -112,7 +93,11 @@ def width(request: pytest.FixtureRequest) -> int:
 def contexts(browser: Browser, width: int) -> Iterator[list[BrowserContext]]:
     """Browsers that hold nothing of each other."""
     opened = [
-        browser.new_context(viewport={"width": width, "height": 800}) for _ in range(2)
+        browser.new_context(
+            viewport={"width": width, "height": 800},
+            color_scheme="dark" if width == PHONE else "light",
+        )
+        for _ in range(2)
     ]
     yield opened
     for context in opened:
@@ -124,8 +109,9 @@ def clock() -> SteppedClock:
     return SteppedClock(LAUNCH)
 
 
-def _person(context: BrowserContext, world: OfficeWorld, pictures: Path) -> Person:
-    return Person(page=context.new_page(), world=world, pictures=pictures)
+def _person(context: BrowserContext, world: OfficeWorld, axe: str) -> Person:
+    page = context.new_page()
+    return Person(page=page, world=world, eyes=eyes(page, axe=axe))
 
 
 def _fill_in(officer: Person, files: Path) -> None:
@@ -140,12 +126,13 @@ def _fill_in(officer: Person, files: Path) -> None:
 
 def test_incident_is_opened_and_launched_from_the_desk(
     contexts: list[BrowserContext],
+    axe: str,
     sqlite_engine: Engine,
     clock: SteppedClock,
     tmp_path: Path,
 ) -> None:
     with office_world(sqlite_engine, clock, tmp_path / "data") as world:
-        officer = _person(contexts[0], world, tmp_path)
+        officer = _person(contexts[0], world, axe)
         officer.go("/desk")
         officer.look("sign-in")
         officer.page.get_by_label("Your own e-mail address").fill("nobody")
@@ -197,6 +184,7 @@ def test_incident_is_opened_and_launched_from_the_desk(
 
 def test_second_officer_launches_where_two_are_needed(
     contexts: list[BrowserContext],
+    axe: str,
     sqlite_engine: Engine,
     clock: SteppedClock,
     tmp_path: Path,
@@ -204,7 +192,7 @@ def test_second_officer_launches_where_two_are_needed(
     with office_world(
         sqlite_engine, clock, tmp_path / "data", launch_needs_second_officer=True
     ) as world:
-        first = _person(contexts[0], world, tmp_path)
+        first = _person(contexts[0], world, axe)
         first.go("/desk/new")
         first.sign_in(CHAN)
         assert first.heading() == "Open an incident"
@@ -216,7 +204,7 @@ def test_second_officer_launches_where_two_are_needed(
         assert first.page.get_by_role("button", name="Launch").count() == 0
         clock.step_to(LAUNCH + timedelta(minutes=25))
 
-        second = _person(contexts[1], world, tmp_path)
+        second = _person(contexts[1], world, axe)
         second.go("/desk")
         second.sign_in(LAM)
         expect(second.page.locator(".loud")).to_contain_text("The clock runs")
@@ -315,6 +303,7 @@ def _running_incident(engine: Engine) -> IncidentId:
 
 def test_pages_of_a_running_incident_say_how_it_stands(
     contexts: list[BrowserContext],
+    axe: str,
     sqlite_engine: Engine,
     clock: SteppedClock,
     tmp_path: Path,
@@ -322,7 +311,7 @@ def test_pages_of_a_running_incident_say_how_it_stands(
     incident = _running_incident(sqlite_engine)
     clock.step_to(LAUNCH + 3 * HOUR)
     with office_world(sqlite_engine, clock, tmp_path / "data") as world:
-        manager = _person(contexts[0], world, tmp_path)
+        manager = _person(contexts[0], world, axe)
         manager.go(f"/desk/i/{incident}")
         manager.sign_in(WONG)
         assert manager.heading().startswith("Policy qualifier")
@@ -355,8 +344,70 @@ def test_pages_of_a_running_incident_say_how_it_stands(
         expect(manager.page.get_by_text("left a message")).to_be_visible()
         manager.go("/desk/new")
         assert manager.heading() == "Only an officer can do that"
+        manager.look("not-yours")
         clock.step_to(REVOCATION + HOUR)
         manager.go(f"/desk/i/{incident}")
         assert manager.heading() == "Sign in to the officers' desk"
         manager.sign_in(WONG)
         manager.look("incident-late")
+
+
+def test_pages_that_say_what_is_missing_are_fit_to_read(
+    contexts: list[BrowserContext],
+    axe: str,
+    sqlite_engine: Engine,
+    clock: SteppedClock,
+    tmp_path: Path,
+) -> None:
+    with (
+        office_world(
+            sqlite_engine,
+            clock,
+            tmp_path / "data",
+            ca_backend="nowhere",
+            officer_upload_bytes=300_000,
+        ) as world,
+        _draft_being_read(world) as draft,
+    ):
+        officer = _person(contexts[0], world, axe)
+        officer.go("/desk/in/nothing")
+        officer.look("dead")
+        officer.go(f"/desk/i/{draft}")
+        officer.sign_in(CHAN)
+        expect(officer.page.get_by_text("The list is being read")).to_be_visible()
+        officer.look("reading")
+        officer.go("/desk/nowhere")
+        officer.look("not-there")
+        officer.go("/desk/new")
+        officer.page.get_by_label("Affected certificates").set_input_files(
+            FilePayload(name="list.csv", mimeType="text/csv", buffer=b"x" * 700_000)
+        )
+        officer.press("Read the list and show the preview")
+        officer.look("too-large")
+        officer.go("/desk/new")
+        _fill_in(officer, tmp_path / "files")
+        officer.press("Read the list and show the preview")
+        expect(officer.page.get_by_text("The preview cannot be made")).to_be_visible()
+        officer.look("no-preview")
+        officer.page.locator(".out [name=nonce]").evaluate("e => e.value = 'x'")
+        officer.press("Sign out")
+        assert officer.heading() == "Nothing was changed"
+        officer.look("stale")
+
+
+@contextmanager
+def _draft_being_read(world: OfficeWorld) -> Iterator[IncidentId]:
+    with writing(world.engine) as connection:
+        draft = insert_incident(
+            connection,
+            id="being-read",
+            state="draft",
+            launched_at=None,
+            revocation_starts_at=None,
+        )
+    read = threading.Event()
+    world.app.state.office.imports.start(draft, "form", lambda: bool(read.wait(200)))
+    try:
+        yield draft
+    finally:
+        read.set()

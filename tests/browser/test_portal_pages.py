@@ -1,12 +1,16 @@
-"""A person's way through the portal, in a real browser, on a phone and at a desk."""
+"""Each act of a subscriber in a real browser: phone and desk, two languages, with and without JavaScript."""
 
-import os
+import itertools
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from browsing import BROWSER, DESK, PHONE, Eyes, axe_core, chromium, eyes
 from factories import (
     HOUR,
     LAUNCH,
@@ -14,252 +18,601 @@ from factories import (
     insert_certificates,
     insert_contact,
     insert_incident,
+    insert_replacement,
     insert_revocations,
     insert_subscriber,
 )
-from playwright.sync_api import (
-    Browser,
-    FilePayload,
-    Page,
-    expect,
-    sync_playwright,
-)
-from portal_server import GRACE, LINKS, claims_for, make_csr, portal, running
-from sqlalchemy import Engine, update
+from fakes.lists import make_certificate
+from playwright.sync_api import Browser, FilePayload, Page, Request, Route, expect
+from portal_server import CONFIG, LINKS, claims_for, make_csr, portal, running
+from sqlalchemy import Engine, insert, update
 
 from models.base import table
-from models.revocation import Revocation
-from models.terms import CertificateId
+from models.incident import AffectedCertificate
+from models.outreach import Escalation
+from models.terms import CertificateId, ContactId, IncidentId, SubscriberId
 from tocsin.clock import SteppedClock
-from tocsin.steps.replies import apply_due_replies
-from tocsin.store.session import writing
+from tocsin.links import ESCALATION, NO_SUBSCRIBER
+from tocsin.policy.ladder import shipped_ladder
+from tocsin.portal.tongues import read_tongues
+from tocsin.store.session import open_engine, writing
 
-CHROMIUM = Path("/usr/bin/chromium")
-PHONE, DESK = 360, 1280
+pytestmark = BROWSER
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not CHROMIUM.exists() and not os.environ.get("CI"),
-        reason="needs Debian's package chromium",
-    ),
+TONGUES = read_tongues()
+CERT = table(AffectedCertificate)
+FORM = "main form[method=post]"
+MILLISECOND = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How somebody reads a page."""
+
+    width: int
+    language: str
+    has_script: bool
+
+    @property
+    def name(self) -> str:
+        script = "script" if self.has_script else "no-script"
+        return f"{self.width}-{self.language}-{script}"
+
+    @property
+    def is_read_by_axe(self) -> bool:
+        """Whether axe-core reads along: once on a phone and once at a desk."""
+        return self.has_script
+
+
+WAYS = [
+    Way(width=PHONE, language="zh-Hant", has_script=True),
+    Way(width=PHONE, language="en", has_script=False),
+    Way(width=DESK, language="en", has_script=True),
+    Way(width=DESK, language="zh-Hant", has_script=False),
 ]
+"""Every two of width, language and script meet once."""
+
+on_a_phone = pytest.mark.parametrize("way", WAYS[:2], ids=lambda way: way.name)
+in_english = pytest.mark.parametrize("way", WAYS[1:3], ids=lambda way: way.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """One server and one browser for all; each visitor has an incident of their own."""
+
+    browser: Browser
+    engine: Engine
+    address: str
+    axe: str
+    counter: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visitor:
-    """A person at a browser, on the page of a subscriber with three certificates."""
+    """A person at a browser, on the page of a subscriber."""
 
     page: Page
+    eyes: Eyes
+    way: Way
+    site: Site
     home: str
-    engine: Engine
-    clock: SteppedClock
+    incident: IncidentId
     certificates: list[CertificateId]
-    pictures: Path
+    first_serial: int
+    posted: list[str]
 
     def look(self, name: str) -> None:
-        """Take a picture, and see that nothing is cut off or too small to touch."""
-        width = (self.page.viewport_size or {"width": 0})["width"]
-        self.page.screenshot(
-            path=str(self.pictures / f"{name}-{width}.png"), full_page=True
-        )
-        assert self.page.evaluate("document.documentElement.scrollWidth") <= width
-        small = self.page.evaluate(
-            "[...document.querySelectorAll('button, select, label.choice,"
-            " input[type=text], input[type=file], summary, .quiet-button')]"
-            ".filter(e => e.getBoundingClientRect().height < 44 &&"
-            " e.offsetParent !== null).map(e => e.outerHTML)"
-        )
-        assert small == []
+        assert self.page.locator("html").get_attribute("lang") == self.way.language
+        self.eyes.look(name)
 
-    def press(self, words: str) -> None:
-        self.page.get_by_role("button", name=words).click()
+    def say(self, text: str, **values: object) -> str:
+        """Return a sentence of the pages in the visitor's language, without marks."""
+        said = TONGUES[self.way.language].catalogue.gettext(text) % values
+        return re.sub(r"<[^>]+>", "", said)
 
-    def follow(self, words: str) -> None:
-        self.page.get_by_role("link", name=words).first.click()
+    def certificates_(self, number: int) -> str:
+        catalogue = TONGUES[self.way.language].catalogue
+        return catalogue.ngettext(
+            "%(shown)s certificate", "%(shown)s certificates", number
+        ) % {"shown": number}
+
+    def host(self, number: int) -> str:
+        return f"host-{self.first_serial + number:x}.clinic.example"
+
+    def go(self, path: str = "") -> None:
+        self.page.goto(self.home + path)
+
+    def follow(self, path: str) -> None:
+        """Follow a link of the page by where it leads."""
+        self.page.locator(f"main a[href*='{path}']").first.click()
+
+    def press(self) -> None:
+        """Press the button that the page is about."""
+        self.page.locator(f"{FORM} button[type=submit]:not([name])").click()
+
+    def tick(self, number: int) -> None:
+        self.page.get_by_label(self.host(number)).check()
+
+    def expect_heading(self, text: str) -> None:
+        expect(self.page.get_by_role("heading", level=1)).to_have_text(text)
+
+    def expect_problem(self, name: str) -> None:
+        error = re.escape(self.say("Error:"))
+        expect(self.page).to_have_title(re.compile(f"^{error}"))
+        expect(self.page.locator(".problems")).to_be_focused()
+        self.look(name)
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox"]
-        )
-        yield chromium
-        chromium.close()
+def site(
+    sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    file = shutil.copy(sqlite_template, tmp_path_factory.mktemp("site") / "db.sqlite")
+    engine = open_engine(f"sqlite:///{file}")
+    axe = axe_core(tmp_path_factory.mktemp("axe"))
+    clock = SteppedClock(LAUNCH)
+    with running(portal(engine, clock)) as address, chromium() as browser:
+        yield Site(browser=browser, engine=engine, address=address, axe=axe)
+    engine.dispose()
 
 
-@pytest.fixture(params=[PHONE, DESK])
-def visitor(
-    request: pytest.FixtureRequest,
-    browser: Browser,
-    sqlite_engine: Engine,
-    clock: SteppedClock,
-    tmp_path: Path,
-) -> Iterator[Visitor]:
-    with writing(sqlite_engine) as connection:
-        incident = insert_incident(connection)
-        subscriber = insert_subscriber(connection, incident)
-        contact = insert_contact(connection, incident, subscriber)
-        certificates = insert_certificates(connection, incident, subscriber, 3)
-        insert_revocations(connection, incident, certificates)
-    token = LINKS.sign(claims_for(incident, subscriber, contact))
-    context = browser.new_context(
-        viewport={"width": request.param, "height": 800},
+Come = Callable[..., Visitor]
+
+
+@pytest.fixture(params=WAYS, ids=lambda way: way.name)
+def way(request: pytest.FixtureRequest) -> Way:
+    found: Way = request.param
+    return found
+
+
+@pytest.fixture
+def come(site: Site, way: Way) -> Iterator[Come]:
+    """Let a visitor come to a subscriber with some certificates."""
+    context = site.browser.new_context(
+        viewport={"width": way.width, "height": 800},
+        java_script_enabled=way.has_script,
+        color_scheme="dark" if way.width == PHONE else "light",
+        locale=way.language,
     )
-    with running(portal(sqlite_engine, clock)) as address:
+    context.set_default_timeout(20_000)
+
+    def _come(count: int = 3, *, revocation: Any = None, **incident: Any) -> Visitor:
+        number = next(site.counter)
+        serial = 0x10000 + 0x1000 * number
+        with writing(site.engine) as connection:
+            key = insert_incident(connection, id=f"incident-{number}", **incident)
+            subscriber = insert_subscriber(connection, key, language=way.language)
+            contact = insert_contact(connection, key, subscriber)
+            certificates = insert_certificates(
+                connection, key, subscriber, count, first_serial=serial
+            )
+            insert_revocations(connection, key, certificates, **(revocation or {}))
         page = context.new_page()
-        home = f"{address}/s/{token}"
-        page.goto(home)
-        yield Visitor(
+        posted: list[str] = []
+
+        def note(request: Request) -> None:
+            if request.method not in ("GET", "HEAD"):
+                posted.append(request.url)
+
+        page.on("request", note)
+        visitor = Visitor(
             page=page,
-            home=home,
-            engine=sqlite_engine,
-            clock=clock,
+            eyes=eyes(
+                page,
+                axe=site.axe if way.is_read_by_axe else "",
+                way=f"-{way.language}{'' if way.has_script else '-no-script'}",
+            ),
+            way=way,
+            site=site,
+            home=f"{site.address}/s/{LINKS.sign(claims_for(key, subscriber, contact))}",
+            incident=key,
             certificates=certificates,
-            pictures=tmp_path,
+            first_serial=serial,
+            posted=posted,
         )
-        context.close()
+        visitor.go()
+        return visitor
+
+    yield _come
+    context.close()
 
 
-def test_acknowledgement_goes_through(visitor: Visitor) -> None:
+def test_notice_is_acknowledged(come: Come) -> None:
+    visitor = come()
     visitor.look("overview")
-    heading = visitor.page.get_by_role("heading", level=1)
-    expect(heading).to_contain_text("Saturday 7 March 2026, 11:00 HKT")
 
-    visitor.follow("Say that you have read this")
-    visitor.press("Continue")
-    expect(visitor.page).to_have_title(re.compile("^Error: Say that you have read"))
-    expect(visitor.page.locator(".problems")).to_be_focused()
-    visitor.look("acknowledge-error")
-    visitor.page.get_by_label("I will see to it").check()
-    visitor.press("Continue")
+    visitor.follow("/acknowledge")
+    visitor.press()
+    visitor.expect_problem("acknowledge-error")
+    visitor.page.get_by_label(visitor.say("I will see to it"), exact=True).check()
+    visitor.press()
     visitor.look("acknowledge-check")
-    visitor.press("Tell Example CA that I have read this")
+    visitor.press()
 
-    expect(visitor.page.get_by_role("heading", level=1)).to_have_text(
-        "Notice acknowledged"
-    )
+    visitor.expect_heading(visitor.say("Notice acknowledged"))
     visitor.look("acknowledge-done")
-    visitor.follow("Back to the certificates")
-    expect(visitor.page.locator(".tasks li").first).to_contain_text("Done")
+    visitor.go()
+    expect(visitor.page.locator(".tasks li").first).to_contain_text(visitor.say("Done"))
 
 
-def test_csr_is_handed_in_after_the_match_was_shown(visitor: Visitor) -> None:
-    visitor.follow("Hand in CSRs")
+def test_csrs_are_handed_in_after_the_match_was_shown(come: Come) -> None:
+    visitor = come()
+    visitor.follow("/csr")
     visitor.look("csr")
+    visitor.press()
+    visitor.expect_problem("csr-error")
     file = FilePayload(
         name="host.csr",
         mimeType="application/pkcs10",
-        buffer=make_csr("host-1001.clinic.example").encode(),
+        buffer=make_csr(visitor.host(1)).encode(),
     )
-    visitor.page.get_by_label("Files with CSRs").set_input_files(file)
-    visitor.page.get_by_label("Or paste one or more").fill(
-        make_csr("host-1000.clinic.example", "new.clinic.example")
+    visitor.page.locator("#file").set_input_files(file)
+    visitor.page.locator("#csr").fill(
+        make_csr(visitor.host(0), "new.clinic.example")
         + make_csr("www.elsewhere.example")
     )
-    visitor.press("Check the CSRs")
+    visitor.press()
     visitor.look("csr-check")
-    expect(visitor.page.get_by_text("It asks for new.clinic.example")).to_be_visible()
-    expect(visitor.page.get_by_text("1 thing you sent cannot be used")).to_be_visible()
-    visitor.press("Hand in 2 CSRs")
+    assert visitor.page.locator("tbody tr").count() == 2
+    expect(visitor.page.locator("main")).to_contain_text("new.clinic.example")
+    visitor.press()
 
-    expect(visitor.page.get_by_role("heading", level=1)).to_have_text(
-        "CSR handed in for 2 certificates"
-    )
-    expect(visitor.page.get_by_text("1 certificate still needs a CSR")).to_be_visible()
+    expect(visitor.page.locator("h1")).to_contain_text(visitor.certificates_(2))
     visitor.look("csr-done")
 
 
-def test_private_key_raises_the_alarm(visitor: Visitor) -> None:
-    visitor.follow("Hand in CSRs")
-    visitor.page.get_by_label("Or paste one or more").fill(
+def test_csr_that_cannot_be_used_comes_back_with_what_to_do(come: Come) -> None:
+    visitor = come()
+    visitor.go("/csr")
+    csr = make_csr("www.elsewhere.example")
+    visitor.page.locator("#csr").fill(csr)
+    visitor.press()
+
+    visitor.expect_problem("csr-refused")
+    expect(visitor.page.locator("#csr")).to_have_value(csr)
+    visitor.page.locator("#for").select_option(str(visitor.certificates[2]))
+    visitor.press()
+    expect(visitor.page.locator("tbody tr")).to_contain_text(visitor.host(2))
+
+
+def test_private_key_raises_the_alarm(come: Come) -> None:
+    visitor = come()
+    visitor.go("/csr")
+    visitor.page.locator("#csr").fill(
         "-----BEGIN PRIVATE KEY-----\nMIGH\n-----END PRIVATE KEY-----"
     )
-    visitor.press("Check the CSRs")
+    visitor.press()
 
-    expect(
-        visitor.page.get_by_role("heading", name="Treat that key as compromised")
-    ).to_be_visible()
-    expect(visitor.page.get_by_label("Or paste one or more")).to_have_value("")
+    expect(visitor.page.locator(".grave-note h2")).to_have_text(
+        visitor.say("Treat that key as compromised")
+    )
+    expect(visitor.page.locator("#csr")).to_have_value("")
     visitor.look("csr-private-key")
 
 
-def test_report_is_undone_within_its_grace_period(visitor: Visitor) -> None:
-    visitor.follow("Report what you have replaced")
+def test_report_is_undone_within_its_grace_period(come: Come) -> None:
+    visitor = come()
+    visitor.follow("/replaced")
     assert visitor.page.locator("input:checked").count() == 0
     visitor.look("replaced")
-    visitor.page.get_by_label("host-1000.clinic.example").check()
-    visitor.press("Continue")
+    visitor.tick(0)
+    visitor.press()
     visitor.look("replaced-check")
-    visitor.press("Report 1 certificate as replaced")
+    visitor.press()
     visitor.look("replaced-done")
-    visitor.follow("Back to the certificates")
+    visitor.go()
     visitor.look("overview-pending")
-    visitor.follow("Undo this report")
+    visitor.follow("/undo/")
     visitor.look("undo")
-    visitor.page.get_by_label("Yes, take the report back").check()
-    visitor.press("Undo the report about 1 certificate")
+    visitor.press()
 
-    expect(visitor.page.get_by_role("heading", level=1)).to_have_text(
-        "Report about 1 certificate taken back"
+    visitor.expect_heading(
+        visitor.say("Report about %(what)s taken back", what=visitor.certificates_(1))
     )
-    visitor.clock.step_to(LAUNCH + GRACE)
-    done = apply_due_replies(visitor.engine, visitor.clock, batch=10)
-    assert done.brought_forward == 0
+    visitor.look("undo-done")
 
 
-def test_pressing_twice_reports_once(visitor: Visitor) -> None:
-    visitor.follow("Report what you have replaced")
-    visitor.page.get_by_label("All 3 certificates").check()
-    visitor.press("Continue")
-    button = visitor.page.get_by_role("button", name="Report 3 certificates")
-    button.dblclick(no_wait_after=True)
+def test_all_are_reported_once_when_the_button_is_pressed_twice(come: Come) -> None:
+    visitor = come()
+    visitor.follow("/no-longer-required")
+    visitor.press()
+    visitor.expect_problem("no-longer-required-error")
+    visitor.page.locator("input[name=all]").check()
+    visitor.press()
+    visitor.look("no-longer-required-check")
+    visitor.page.locator(f"{FORM} button").dblclick(no_wait_after=True)
 
-    expect(visitor.page.get_by_role("heading", level=1)).to_have_text(
-        "3 certificates reported as replaced"
+    visitor.expect_heading(
+        visitor.say(
+            "%(what)s reported as no longer required", what=visitor.certificates_(3)
+        )
     )
-    visitor.page.goto(visitor.home)
+    visitor.look("no-longer-required-done")
+    visitor.go()
     assert visitor.page.locator(".log li").count() == 1
 
 
-def test_contact_is_added(visitor: Visitor) -> None:
-    visitor.follow("Change or add a contact")
-    visitor.press("Continue")
-    visitor.look("contact-error")
-    visitor.page.get_by_label("Name of the person or role").fill("Wong Ka Yan")
-    visitor.page.get_by_label("E-mail address").fill("wong@clinic.example")
-    visitor.page.get_by_label("Nobody: add this contact").check()
-    visitor.press("Continue")
+def test_contact_is_added_and_the_old_one_leaves(come: Come) -> None:
+    visitor = come()
+    visitor.follow("/contact")
+    visitor.press()
+    visitor.expect_problem("contact-error")
+    _name_contact(visitor, "Wong Ka Yan", "wong@clinic.example", instead_of="nobody")
     visitor.look("contact-check")
-    visitor.press("Add Wong Ka Yan")
-    visitor.follow("See who gets our mails")
-
+    visitor.press()
+    visitor.look("contact-done")
+    visitor.follow("#contacts")
     expect(visitor.page.locator(".contacts")).to_contain_text("wong@clinic.example")
 
+    visitor.go("/contact")
+    me = visitor.page.locator("input[name=instead_of]").nth(1).get_attribute("value")
+    _name_contact(visitor, "Ho Siu Ming", "ho@clinic.example", instead_of=me or "")
+    visitor.press()
+    visitor.look("left")
+    visitor.go()
+    visitor.expect_heading(visitor.say("This link does not work (any more)"))
 
-def test_page_says_how_it_stands_while_and_after_revocation(visitor: Visitor) -> None:
-    visitor.clock.step_to(REVOCATION + HOUR)
-    visitor.page.goto(visitor.home)
-    expect(visitor.page.get_by_role("heading", level=1)).to_contain_text(
-        "being revoked now"
+
+def _name_contact(visitor: Visitor, name: str, email: str, *, instead_of: str) -> None:
+    visitor.page.locator("#name").fill(name)
+    visitor.page.locator("#email").fill(email)
+    visitor.page.locator(f"input[name=instead_of][value='{instead_of}']").check()
+    visitor.press()
+
+
+def test_selection_among_many_is_found_ticked_and_reported(come: Come) -> None:
+    visitor = come(210)
+    visitor.follow("/replaced")
+    visitor.look("replaced-many")
+    visitor.tick(0)
+    wanted = f"{visitor.first_serial + 0x10:x}"[:-1]  # sixteen have it
+    visitor.page.locator("#find").fill(wanted)
+    shown = visitor.page.locator("label[data-row]:visible")
+    if visitor.way.has_script:  # the list follows as one types
+        expect(shown).to_have_count(16)
+        visitor.page.locator("[data-pick=all]").click()
+        expect(visitor.page.locator("[data-ticked]")).to_contain_text("17")
+        visitor.page.locator("[data-pick=none]").click()
+        visitor.tick(0x11)
+        visitor.page.locator("#find").fill("")
+        visitor.tick(0)
+        visitor.page.locator("#find").fill(wanted)
+    visitor.page.locator("#find").press("Enter")  # filters, and does nothing else
+    visitor.page.wait_for_load_state()
+    expect(shown).to_have_count(16)
+    expect(visitor.page.locator("#find")).to_have_value(wanted)
+    visitor.look("replaced-filtered")
+    visitor.tick(0x12)
+    visitor.press()
+
+    assert visitor.page.locator(".hosts li").count() == 2 + visitor.way.has_script
+    visitor.press()
+    expect(visitor.page.locator("h1")).to_contain_text(
+        visitor.certificates_(2 + visitor.way.has_script)
     )
-    visitor.look("overview-late")
-    with writing(visitor.engine) as connection:
-        connection.execute(
-            update(table(Revocation)).values(
-                state="published", revoked_at=REVOCATION, published_at=REVOCATION
+
+
+@on_a_phone
+def test_ticks_stay_when_the_page_is_turned(come: Come) -> None:
+    visitor = come(210)
+    visitor.go("/no-longer-required")
+    visitor.tick(3)
+    visitor.page.locator("button[name=page]").click()
+    visitor.look("no-longer-required-second")
+    visitor.tick(205)
+    visitor.page.locator("button[name=page]").click()
+    expect(visitor.page.get_by_label(visitor.host(3))).to_be_checked()
+    visitor.press()
+
+    assert visitor.page.locator(".hosts li").count() == 2
+
+
+def test_new_certificate_is_seen_beside_the_old_one_and_fetched(come: Come) -> None:
+    visitor = come()
+    visitor.follow(f"/certificate/{visitor.certificates[0]}")
+    visitor.look("certificate-old")
+    with writing(visitor.site.engine) as connection:
+        for key, names in zip(
+            visitor.certificates,
+            ([visitor.host(0)], ["other.clinic.example"]),
+            strict=False,
+        ):
+            insert_replacement(
+                connection, key, der=make_certificate(0xABC, dns_names=names)
             )
+            connection.execute(
+                update(CERT)
+                .where(CERT.c.id == key)
+                .values(replacement_state="replacement-issued")
+            )
+    visitor.go()
+    visitor.look("overview-issued")
+    with visitor.page.expect_download() as zipped:
+        visitor.follow("/replacements.zip")
+    assert zipped.value.suggested_filename.endswith(".zip")
+    visitor.follow(f"/certificate/{visitor.certificates[1]}")
+    visitor.look("certificate-names-missing")
+    visitor.go(f"/certificate/{visitor.certificates[0]}")
+    visitor.look("certificate")
+    with visitor.page.expect_download() as fetched:
+        visitor.follow("/replacement/")
+    assert "BEGIN CERTIFICATE" in Path(fetched.value.path()).read_text()
+
+    visitor.follow("/replaced?find=")
+    assert visitor.page.locator("label[data-row]").count() == 1
+
+
+def test_page_says_how_it_stands_at_each_time(come: Come) -> None:
+    past = LAUNCH - HOUR
+    published = {
+        "state": "published",
+        "planned_time": past,
+        "revocation_time": past,
+        "revoked_at": past,
+        "published_at": past,
+    }
+    late = {"planned_time": past, "revocation_time": past}
+    come(revocation=late).look("overview-late")
+    come(revocation=published).look("overview-revoked")
+    come(is_drill=True).look("overview-drill")
+    come(0).look("overview-none")
+    over = come(revocation=published, state="closed", closed_at=LAUNCH)
+    over.look("overview-closed")
+    over.go("/csr")
+    over.look("over")
+
+
+def test_pages_about_nobody_are_fit_to_read(come: Come) -> None:
+    visitor = come()
+    site = visitor.site.address
+    visitor.page.goto(f"{site}/s/nothing")
+    visitor.look("dead")
+    visitor.page.goto(f"{site}/incident/{visitor.incident}")
+    visitor.look("incident")
+    file = b'--x\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n'
+    for name, heading, body in (
+        ("too-large", "That is too large", file + b"x" * 3 * CONFIG.max_upload_bytes),
+        ("unreadable", "We could not read what your browser sent", b"--x\x00\xff"),
+    ):
+        visitor.page.route("**/csr/check", _sending(body))
+        visitor.go("/csr/check")
+        visitor.page.unroute("**/csr/check")
+        visitor.expect_heading(visitor.say(heading))
+        visitor.look(name)
+
+
+def _sending(body: bytes) -> Callable[[Route], None]:
+    def send(route: Route) -> None:
+        kind = "multipart/form-data; boundary=x"
+        route.continue_(
+            method="POST",
+            post_data=body,
+            headers={**route.request.headers, "content-type": kind},
         )
-    visitor.page.goto(visitor.home)
 
-    expect(visitor.page.get_by_role("heading", level=1)).to_have_text(
-        "All 3 certificates are revoked"
-    )
-    visitor.look("overview-done")
+    return send
 
 
-def test_page_is_usable_at_four_times_its_size(visitor: Visitor) -> None:
+@on_a_phone
+def test_page_is_usable_at_four_times_its_size(come: Come) -> None:
+    visitor = come(12)
     visitor.page.set_viewport_size({"width": 320, "height": 256})
+    for slug in ("", "/acknowledge", "/csr", "/replaced", "/contact"):
+        visitor.go(slug)
+        visitor.look(f"zoomed{slug.replace('/', '-')}")
+    visitor.go(f"/certificate/{visitor.certificates[0]}")
+    visitor.look("zoomed-certificate")
 
-    visitor.look("overview-zoomed")
+
+@on_a_phone
+def test_countdown_runs_with_script_and_makes_sense_without(come: Come) -> None:
+    visitor = come()
+    timer = visitor.page.get_by_role("timer")
+    if not visitor.way.has_script:
+        expect(timer).to_have_text(
+            "in 4 days 15 hours" if visitor.way.language == "en" else "4天15小時後"
+        )
+        return
+    visitor.page.clock.install()
+    visitor.go()
+    left = REVOCATION - LAUNCH
+    visitor.page.clock.fast_forward((left - timedelta(seconds=90)) // MILLISECOND)
+    before = timer.inner_text()
+    visitor.page.clock.run_for(2_000)
+    assert timer.inner_text() != before
+    visitor.page.clock.fast_forward(90_000)
+    expect(timer).to_have_text(visitor.say("now: load this page again"))
+    assert visitor.posted == []
+
+
+@on_a_phone
+def test_report_is_made_and_undone_with_the_keyboard_alone(come: Come) -> None:
+    visitor = come(10)
+    keyboard = visitor.page.keyboard
+    visitor.go("/replaced")
+    keyboard.press("Tab")
+    expect(visitor.page.locator(".skip")).to_be_focused()
+    keyboard.press("Enter")
+    _tab_to(visitor, f"input[value='{visitor.certificates[2]}']")
+    keyboard.press("Space")
+    _tab_to(visitor, f"{FORM} button[type=submit]:not([name])")
+    keyboard.press("Enter")
+    visitor.page.wait_for_url("**/check")
+    _tab_to(visitor, f"{FORM} button")
+    keyboard.press("Enter")
+    visitor.page.wait_for_url("**/done/*")
+    _tab_to(visitor, "main a[href*='/undo/']")
+    keyboard.press("Enter")
+    visitor.page.wait_for_url("**/undo/*")
+    _tab_to(visitor, f"{FORM} button")
+    keyboard.press("Enter")
+    visitor.page.wait_for_url("**/done/*")
+
+    visitor.expect_heading(
+        visitor.say("Report about %(what)s taken back", what=visitor.certificates_(1))
+    )
+
+
+def _tab_to(visitor: Visitor, selector: str) -> None:
+    """Press Tab until somebody is there; what has the focus must be seen to have it."""
+    for _ in range(60):
+        visitor.page.keyboard.press("Tab")
+        if visitor.page.evaluate(f"document.activeElement.matches({selector!r})"):
+            outline = "getComputedStyle(document.activeElement).outlineStyle"
+            assert visitor.page.evaluate(outline) != "none"
+            return
+    raise AssertionError(selector)
+
+
+@in_english
+def test_staff_take_an_escalation(come: Come) -> None:
+    visitor = come(ladder=shipped_ladder(timedelta(days=5)).text)
+    with writing(visitor.site.engine) as connection:
+        manager = insert_contact(
+            connection,
+            visitor.incident,
+            None,
+            "am@ca.example",
+            name="Lee Siu Ling",
+            role="account-manager",
+        )
+        for cause in ("csr-missing", "forecast-late"):
+            connection.execute(
+                insert(table(Escalation)).values(
+                    incident_id=visitor.incident,
+                    cause=cause,
+                    level=0,
+                    step="Managers",
+                    state="told",
+                    targets=["account-manager"],
+                    raised_at=LAUNCH,
+                    told_at=LAUNCH,
+                )
+            )
+    claims = claims_for(visitor.incident, NO_SUBSCRIBER, manager, purpose=ESCALATION)
+    visitor.page.goto(f"{visitor.site.address}/e/{LINKS.sign(claims)}")
+    visitor.look("escalations")
+    visitor.press()
+    visitor.expect_problem("escalations-error")
+    visitor.page.locator("input[name=escalation]").first.check()
+    visitor.press()
+    visitor.look("escalations-check")
+    visitor.press()
+
+    expect(visitor.page.locator(".panel h2")).to_have_text("Noted, Lee Siu Ling")
+    visitor.look("escalations-done")
+
+
+def test_fault_of_ours_is_a_page_to_read(site: Site, tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'empty.sqlite'}")
+    claims = claims_for(IncidentId("x"), SubscriberId(1), ContactId(1))
+    with running(portal(engine, SteppedClock(LAUNCH))) as address:
+        for language, width in (("en", DESK), ("zh-Hant", PHONE)):
+            context = site.browser.new_context(
+                viewport={"width": width, "height": 800}, locale=language
+            )
+            page = context.new_page()
+            page.goto(f"{address}/s/{LINKS.sign(claims)}")
+            eyes(page, axe=site.axe, way=f"-{language}").look("fault")
+            context.close()
+    engine.dispose()

@@ -22,7 +22,7 @@ WITHOUT_SCRIPT = (
 
 WITH_SCRIPT = f"{WITHOUT_SCRIPT}; script-src 'self'"
 
-_LIVELY = frozenset(("overview", "replaced", "no-longer-required"))
+_LIVELY = frozenset(("overview", "replaced", "no-longer-required", "desk/reading"))
 """Pages that are easier with a script of ours; no other page may run any."""
 
 _KEPT = 90 * 24 * 3600
