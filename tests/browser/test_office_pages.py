@@ -375,6 +375,10 @@ def test_pages_that_say_what_is_missing_are_fit_to_read(
         officer.go(f"/desk/i/{draft}")
         officer.sign_in(CHAN)
         expect(officer.page.get_by_text("The list is being read")).to_be_visible()
+        with officer.page.expect_request("**/desk/i/being-read"):
+            pass  # its script loads it anew
+        officer.page.route("**/portal.js*", lambda route: route.abort())
+        officer.follow("See how far it is now")
         officer.look("reading")
         officer.go("/desk/nowhere")
         officer.look("not-there")
