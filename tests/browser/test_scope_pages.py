@@ -1,11 +1,11 @@
 """A withdrawal and a court order, on a phone and at a desk: two officers, two browsers."""
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from browsing import BROWSER, DESK, PHONE, axe_core, chromium, eyes
 from factories import (
     LAUNCH,
     insert_certificates,
@@ -16,37 +16,30 @@ from factories import (
 from fakes.office import CHAN, LAM, OfficeWorld, link_in, office_world
 from fakes.scope import PDF
 from fakes.stack import wait_until
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import Engine
 
 from tocsin.clock import SteppedClock
 from tocsin.store.session import writing
 
-CHROMIUM = Path("/usr/bin/chromium")
-PICTURES = os.environ.get("TOCSIN_PICTURES")
 BASE = "/desk/i/test-incident"
 WHY = "Issued under the corrected profile; the list named them by a slip."
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not CHROMIUM.exists() and not os.environ.get("CI"),
-        reason="needs Debian's package chromium",
-    ),
-]
+pytestmark = BROWSER
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox"]
-        )
-        yield chromium
-        chromium.close()
+    with chromium() as started:
+        yield started
 
 
-@pytest.fixture(params=[360, 1280])
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return axe_core(tmp_path_factory.mktemp("axe"))
+
+
+@pytest.fixture(params=[PHONE, DESK])
 def pages(request: pytest.FixtureRequest, browser: Browser) -> Iterator[list[Page]]:
     """Two browsers that hold nothing of each other."""
     size = {"width": int(request.param), "height": 800}
@@ -56,19 +49,8 @@ def pages(request: pytest.FixtureRequest, browser: Browser) -> Iterator[list[Pag
         context.close()
 
 
-def look(page: Page, folder: Path, name: str) -> None:
-    """Take a picture, and see that nothing is cut off or too small to touch."""
-    width = (page.viewport_size or {"width": 0})["width"]
-    target = Path(PICTURES) if PICTURES else folder
-    target.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=str(target / f"{name}-{width}.png"), full_page=True)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    small = page.evaluate(
-        "[...document.querySelectorAll('button, input[type=text], input[type=file],"
-        " input[type=datetime-local], .quiet-button')].filter(e => e.offsetParent &&"
-        " e.getBoundingClientRect().height < 44).map(e => e.outerHTML)"
-    )
-    assert small == []
+def look(page: Page, axe: str, name: str) -> None:
+    eyes(page, axe=axe).look(f"desk-{name}")
 
 
 def sign_in(page: Page, world: OfficeWorld, email: str) -> None:
@@ -101,7 +83,7 @@ def _forty_certificates(engine: Engine) -> None:
 
 
 def test_two_officers_withdraw_and_put_an_order_in_force(
-    pages: list[Page], sqlite_engine: Engine, tmp_path: Path
+    pages: list[Page], axe: str, sqlite_engine: Engine, tmp_path: Path
 ) -> None:
     _forty_certificates(sqlite_engine)
     chan, lam = pages
@@ -109,29 +91,29 @@ def test_two_officers_withdraw_and_put_an_order_in_force(
     with office_world(sqlite_engine, clock, tmp_path / "data") as world:
         sign_in(chan, world, CHAN)
         chan.get_by_role("link", name="Withdrawals and court orders").click()
-        look(chan, tmp_path, "scope-none")
+        look(chan, axe, "scope-none")
         chan.get_by_role("link", name="Propose a withdrawal").click()
         chan.get_by_role("button", name="Show what it would do").click()
         expect(chan).to_have_title(re.compile("^Error: "))
-        look(chan, tmp_path, "withdrawal-error")
+        look(chan, axe, "withdrawal-error")
         chan.get_by_label("Which certificates?").fill("1000\n1001")
         chan.get_by_label("Why?").fill(WHY)
         chan.get_by_role("button", name="Show what it would do").click()
-        look(chan, tmp_path, "withdrawal-proposed")
+        look(chan, axe, "withdrawal-proposed")
         chan.get_by_label("How many certificates are these?").fill("2")
         chan.get_by_role("button", name="Sign and call a second officer").click()
         expect(chan.get_by_text("waits for a second officer")).to_be_visible()
-        look(chan, tmp_path, "withdrawal-signed")
+        look(chan, axe, "withdrawal-signed")
 
         lam.goto(world.address + link_to_sign(world, 1))
-        look(lam, tmp_path, "withdrawal-by-link")
+        look(lam, axe, "withdrawal-by-link")
         lam.get_by_label("How many certificates are these?").fill("2")
         lam.get_by_role("button", name="Sign as Lam Siu Fong").click()
         expect(lam.get_by_text("Agreed by two officers")).to_be_visible()
-        look(lam, tmp_path, "withdrawal-agreed")
+        look(lam, axe, "withdrawal-agreed")
 
         chan.goto(world.address + f"{BASE}/scope/new/order")
-        look(chan, tmp_path, "order-new")
+        look(chan, axe, "order-new")
         chan.get_by_label("Which certificates?").fill("1002\n1003\n1004")
         chan.get_by_label("Why?").fill(
             "The court restrains the CA: a hospital's names."
@@ -146,13 +128,13 @@ def test_two_officers_withdraw_and_put_an_order_in_force(
         chan.get_by_label("How many certificates are these?").fill("3")
         chan.get_by_role("button", name="Sign and call a second officer").click()
         lam.goto(world.address + link_to_sign(world, 2))
-        look(lam, tmp_path, "order-by-link")
+        look(lam, axe, "order-by-link")
         lam.get_by_label("How many certificates are these?").fill("3")
         lam.get_by_role("button", name="Sign as Lam Siu Fong").click()
         expect(lam.get_by_text("In force until")).to_be_visible()
         chan.reload()
-        look(chan, tmp_path, "order-in-force")
+        look(chan, axe, "order-in-force")
         chan.goto(world.address + BASE)
-        look(chan, tmp_path, "incident")
+        look(chan, axe, "incident")
         chan.goto(world.address + f"{BASE}/scope")
-        look(chan, tmp_path, "scope")
+        look(chan, axe, "scope")
