@@ -470,8 +470,9 @@ def test_pages_about_nobody_are_fit_to_read(come: Come) -> None:
     visitor.page.goto(f"{site}/incident/{visitor.incident}")
     visitor.look("incident")
     file = b'--x\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n'
+    file += b"x" * 2 * CONFIG.max_upload_bytes + b"\r\n--x--\r\n"
     for name, heading, body in (
-        ("too-large", "That is too large", file + b"x" * 3 * CONFIG.max_upload_bytes),
+        ("too-large", "That is too large", file),
         ("unreadable", "We could not read what your browser sent", b"--x\x00\xff"),
     ):
         visitor.page.route("**/csr/check", _sending(body))
