@@ -304,6 +304,7 @@ def test_report_is_undone_within_its_grace_period(come: Come) -> None:
     visitor.look("overview-pending")
     visitor.follow("/undo/")
     visitor.look("undo")
+    visitor.page.locator(f"{FORM} input[type=checkbox]").check()
     visitor.press()
 
     visitor.expect_heading(
@@ -545,6 +546,8 @@ def test_report_is_made_and_undone_with_the_keyboard_alone(come: Come) -> None:
     _tab_to(visitor, "main a[href*='/undo/']")
     keyboard.press("Enter")
     visitor.page.wait_for_url("**/undo/*")
+    _tab_to(visitor, f"{FORM} input[type=checkbox]")
+    keyboard.press("Space")
     _tab_to(visitor, f"{FORM} button")
     keyboard.press("Enter")
     visitor.page.wait_for_url("**/done/*")
