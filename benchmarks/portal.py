@@ -329,6 +329,7 @@ def _subscribers(c: Collaborators) -> Iterator[Subscriber]:
                 nonce=f"{number} {act}"[:64],
                 clock=c.clock,
                 grace_within=timedelta(hours=9),
+                mail_domain="ca.example",
             )
         yield Subscriber(path=f"/s/{c.links.sign(claims)}", host=mine[0].dns_names[0])
 

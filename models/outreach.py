@@ -119,6 +119,12 @@ class Reply(SQLModel, table=True):
     nonce: str = Field(max_length=64, unique=True)  # one form, one reply (I4)
     received_at: datetime = instant()
     effective_at: datetime = instant()  # after the grace period
+    message: str = Field(  # what they wrote to the CA; for its officers alone
+        default="", sa_type=Text, sa_column_kwargs={"server_default": ""}
+    )
+    phone: str = Field(  # where they want to be called
+        default="", max_length=64, sa_column_kwargs={"server_default": ""}
+    )
     certificate_ids: list[int] = Field(default_factory=list, sa_type=JSON)
 
 

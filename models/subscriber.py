@@ -33,6 +33,9 @@ class Subscriber(SQLModel, table=True):
     look_at: datetime | None = instant(nullable=True)  # when policy looks again
     acknowledged_at: datetime | None = instant(nullable=True)
     csr_refused_at: datetime | None = instant(nullable=True)  # no good one since
+    # Last time somebody there said so; None: never, or it was seen to since.
+    disowned_at: datetime | None = instant(nullable=True)
+    help_asked_at: datetime | None = instant(nullable=True)
 
 
 class SubscriberDomain(SQLModel, table=True):
@@ -67,4 +70,5 @@ class Contact(SQLModel, table=True):
     state: str = Field(default="active", max_length=16)
     state_reason: str = Field(default="", max_length=16)  # why it is unreachable
     named_by_reply: bool = False
+    disowned_at: datetime | None = instant(nullable=True)  # "I am not the person"
     token_generation: int = 0  # raised when the contact leaves: old links die

@@ -222,6 +222,8 @@ class EscalationCause(StrEnum):
     CSR_REFUSED = "csr-refused"  # one came in that cannot be used, no good one since
     NOT_INSTALLED = "not-installed"  # a replacement is issued; nobody reports its use
     NOT_REPLACED = "not-replaced"  # neither replaced nor given up, for whatever reason
+    NOT_THEIRS = "not-theirs"  # somebody there says that it is somebody else's
+    HELP_WANTED = "help-wanted"  # somebody there asks for a person
     FORECAST_LATE = "forecast-late"  # not all will be published by the deadline
     STEP_MISSED = "step-missed"  # something due was not done: the engine needs a person
     ORDER_OVERDUE = "order-overdue"  # a court order keeps some past the deadline
@@ -279,7 +281,19 @@ class ReplyKind(StrEnum):
     REPLACED = "replaced"
     NO_LONGER_REQUIRED = "no-longer-required"
     CHANGE_CONTACT = "change-contact"
+    NOT_MINE = "not-mine"  # of certificates; of none in particular: of everything
+    ASK_HELP = "ask-help"
+    ASK_EXTENSION = "ask-extension"
     UNDO = "undo"
+
+    @property
+    def tells_officers(self) -> bool:
+        """Whether it asks for something that only a person of the CA can give."""
+        return self in {
+            ReplyKind.NOT_MINE,
+            ReplyKind.ASK_HELP,
+            ReplyKind.ASK_EXTENSION,
+        }
 
 
 class ReplyState(StrEnum):
@@ -324,6 +338,7 @@ class MailTopic(StrEnum):
 
     EXTENSION = "extension"  # asks for more time
     NOT_ME = "not-me"  # says that somebody else should get this
+    HELP = "help"  # asks for a person to help
     CSR = "csr"  # holds a CSR, which only the page takes
     PRIVATE_KEY = "private-key"  # held one; it was not kept
 
@@ -344,6 +359,20 @@ class CallOutcome(StrEnum):
     NO_ANSWER = "no-answer"
     WRONG_NUMBER = "wrong-number"
     REFUSED = "refused"  # would not talk
+
+
+class WireFinding(StrEnum):
+    """What a look at a host came to that was said to have a new certificate."""
+
+    OTHER = "other"  # presents one that is not affected: replaced
+    AFFECTED = "affected"  # presents the affected one still
+    ANOTHER_AFFECTED = "another-affected"  # presents another of theirs that is affected
+    NO_HOST = "no-host"  # the certificate names none that can be looked at
+    NO_ADDRESS = "no-address"
+    NOT_PUBLIC = "not-public"  # stands where we do not look
+    NO_ANSWER = "no-answer"  # not within the time
+    NO_TLS = "no-tls"  # answers, and not with a certificate
+    BUSY = "busy"  # too many look at once: not looked at
 
 
 class SourceKind(StrEnum):

@@ -36,6 +36,7 @@ CONFIG = PortalConfig(
     max_upload_bytes=200_000,
     requests_per_minute=10_000,
     public_url="https://certificates.ca.example",
+    mail_domain="ca.example",
 )
 
 _STARTS_WITHIN = 20.0  # seconds

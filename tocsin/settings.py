@@ -246,6 +246,35 @@ class Settings(BaseSettings):
         description="Keys known to be compromised, as `badkeys --update-bl` keeps "
         "them; CSRs with one are refused. Absent: no list.",
     )
+    wire_check: bool = Field(
+        default=True,
+        description="Whether a subscriber can have us look which certificate a host "
+        "presents now; the portal then connects to the hosts in affected certificates.",
+    )
+    wire_own_networks: str = Field(
+        default="",
+        description="Networks of your own that are never looked at, as in `192.0.2.0/24,"
+        " 2001:db8::/32`; those that are not public are not looked at anyway.",
+    )
+    wire_allowed_networks: str = Field(
+        default="",
+        description="Networks that are looked at although they are not public, as in "
+        "`10.20.0.0/16`.",
+    )
+    wire_port: int = Field(
+        default=443, ge=1, le=65_535, description="Port at which hosts are looked at."
+    )
+    wire_seconds: float = Field(
+        default=4,
+        gt=0,
+        le=20,
+        description="How long a look may take altogether, seconds.",
+    )
+    wire_checks_per_hour: int = Field(
+        default=60,
+        ge=0,
+        description="Hosts of one subscriber that are looked at within an hour, at most.",
+    )
     link_secret_file: Path | None = Field(
         default=None,
         description="Secrets that sign links, one a line, newest first. "

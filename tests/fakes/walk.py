@@ -135,6 +135,7 @@ class Walk:
             nonce=f"{email} {self.now}",
             clock=self.c.clock,
             grace_within=timedelta(minutes=60),
+            mail_domain="ca.example",
         )
 
     def certificates(self, host: str) -> tuple[CertificateId, ...]:

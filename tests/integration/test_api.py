@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -219,6 +219,8 @@ def test_nobody_is_let_in_without_a_living_token(script: Script) -> None:
         ("POST", "/csrs"),
         ("POST", "/replaced"),
         ("POST", "/no-longer-required"),
+        ("POST", "/not-mine"),
+        ("POST", "/help"),
         ("GET", "/replacements/1"),
     ]
     described = script.http.get(f"{API}/openapi.json").json()["paths"]
@@ -233,6 +235,65 @@ def test_nobody_is_let_in_without_a_living_token(script: Script) -> None:
     }
 
     assert len(answers) == 1
+    assert script.count(Reply) == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "kind"),
+    [
+        ("/not-mine", {}, "not-mine"),
+        ("/not-mine", {"certificates": [1], "message": "The branch's"}, "not-mine"),
+        ("/help", {"message": "Stuck", "phone": "+852 5550 0101"}, "ask-help"),
+    ],
+)
+def test_what_only_a_person_can_see_to_is_filed_and_moves_nothing(
+    script: Script, path: str, body: dict[str, Any], kind: str
+) -> None:
+    if "certificates" in body:
+        body = body | {"certificates": [script.certificates[0]]}
+
+    answer = script.ask("POST", path, json=body, headers={"Idempotency-Key": "once"})
+    again = script.ask("POST", path, json=body, headers={"Idempotency-Key": "once"})
+
+    assert (answer.status_code, again.json()) == (202, answer.json())
+    until = datetime.fromisoformat(answer.json()["can_be_undone_until"])
+    assert until == LAUNCH + GRACE
+    with reading(script.engine) as connection:
+        (row,) = connection.execute(select(table(Reply)))
+        times = set(
+            connection.execute(select(table(Revocation).c.revocation_time)).scalars()
+        )
+    assert (row.kind, row.message) == (kind, body.get("message", ""))
+    assert len(times) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/help", {"message": "Stuck"}, 422),
+        ("/help", {"message": " ", "phone": "+852 5550 0101"}, 422),
+        ("/help", {"message": "Stuck", "phone": "call me"}, 422),
+        ("/help", {"message": "x" * 2_001, "phone": "+852 5550 0101"}, 422),
+        ("/not-mine", {"certificates": [10_000]}, 409),
+    ],
+)
+def test_asking_that_cannot_be_used_is_refused_and_not_filed(
+    script: Script, path: str, body: dict[str, Any], status: int
+) -> None:
+    assert script.ask("POST", path, json=body).status_code == status
+    assert script.count(Reply) == 0
+
+
+def test_private_key_in_a_message_is_neither_stored_nor_sent_back(
+    script: Script,
+) -> None:
+    key = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBg\n-----END PRIVATE KEY-----"
+
+    answer = script.ask("POST", "/not-mine", json={"message": key})
+
+    assert answer.status_code == 422
+    assert "compromised" in answer.text
+    assert "MIIEvQIBADANBg" not in answer.text
     assert script.count(Reply) == 0
 
 

@@ -70,6 +70,8 @@ OPERATIONS = (
     "POST /csrs",
     "POST /replaced",
     "POST /no-longer-required",
+    "POST /not-mine",
+    "POST /help",
     "GET /replacements/{key}",
 )
 

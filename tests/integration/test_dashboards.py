@@ -18,12 +18,12 @@ from factories import (
     insert_revocations,
     insert_subscriber,
 )
-from sqlalchemy import Engine, insert, update
+from sqlalchemy import Engine, insert, select, update
 
 from models.base import table
 from models.incident import Incident
 from models.mail import MailReply
-from models.outreach import Escalation
+from models.outreach import Escalation, Reply
 from models.revocation import Revocation
 from models.subscriber import Contact
 from models.terms import (
@@ -468,6 +468,32 @@ def write_back(
         )
 
 
+def ask(engine: Engine, subscriber: SubscriberId, kind: str, **changes: object) -> None:
+    """Insert what somebody asked for by link."""
+    with writing(engine) as connection:
+        contact = connection.execute(
+            select(table(Contact).c.id).where(
+                table(Contact).c.subscriber_id == subscriber
+            )
+        ).scalars()
+        connection.execute(
+            insert(table(Reply)).values(
+                {
+                    "incident_id": INCIDENT,
+                    "subscriber_id": subscriber,
+                    "contact_id": next(iter(contact)),
+                    "kind": kind,
+                    "state": "pending",
+                    "nonce": f"{subscriber}{kind}{changes}",
+                    "received_at": NOW,
+                    "effective_at": NOW,
+                    "certificate_ids": [],
+                }
+                | changes
+            )
+        )
+
+
 def test_what_people_wrote_is_listed_with_what_it_is_about(
     engine: Engine, subscribers: list[SubscriberId]
 ) -> None:
@@ -482,6 +508,24 @@ def test_what_people_wrote_is_listed_with_what_it_is_about(
     listed = rows(markdown(engine, Page.REPLIES))
     assert [row[2] for row in listed[1:]] == ["left", "a person", "more time"]
     assert "**Read 2 messages** from people." in markdown(engine, Page.OVERVIEW)
+
+
+def test_what_people_ask_for_on_their_pages_is_listed_without_their_words(
+    engine: Engine, subscribers: list[SubscriberId]
+) -> None:
+    ask(engine, subscribers[0], "ask-help", phone="+852 5550 0101", message="Stuck")
+    ask(engine, subscribers[1], "not-mine")
+    ask(engine, subscribers[1], "ask-extension", message="We are closed")
+    ask(engine, subscribers[1], "ask-help", state="undone")
+
+    assert answer(engine, Page.REPLIES) == (
+        "People wrote: 1 for help on their page; 1 on their page that it is "
+        "not theirs; 1 for more time on their page."
+    )
+    page = markdown(engine, Page.REPLIES)
+    assert sorted(row[2] for row in rows(page)[1:]) == ["help", "more time", "not them"]
+    assert "Stuck" not in page
+    assert "5550" not in page
 
 
 def test_a_private_key_in_a_message_comes_before_everything_else(

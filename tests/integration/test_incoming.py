@@ -347,7 +347,7 @@ def test_answer_leaves_with_the_link_when_mail_is_sent(
     (file,) = (relay.outbox / "new").iterdir()
     mail = message_from_bytes(file.read_bytes(), policy=policy.default)
     assert mail["To"].addresses[0].addr_spec == CHAN
-    assert mail["Subject"].startswith("We have your mail")
+    assert mail["Subject"].startswith("We have your message")
     assert mail["Auto-Submitted"] == "auto-generated"
     body = mail.get_body(("plain",))
     assert body is not None

@@ -215,6 +215,14 @@ def test_i6_check_pages_change_nothing(world: World) -> None:
             "email": "wong@clinic.example",
             "instead_of": str(world.contact),
         },
+        "not-mine": {
+            "scope": "certificates",
+            "certificate": str(world.certificates[0]),
+            "name": "Branch office",
+            "email": "it@branch.example",
+        },
+        "help": {"message": "Stuck", "phone": "+852 5550 0101"},
+        "more-time": {"message": "The vendor is closed"},
     }
 
     for slug, data in forms.items():
@@ -289,8 +297,10 @@ def test_dead_links_all_get_the_same_answer_on_every_route(world: World) -> None
 
 def test_another_subscribers_data_is_out_of_reach(world: World) -> None:
     theirs = {"certificate": [str(world.certificates[0]), str(world.others[0])]}
-    for slug in ("replaced", "no-longer-required"):
-        answer = world.http.post(f"{world.base}/{slug}/check", data=theirs)
+    for slug in ("replaced", "no-longer-required", "not-mine"):
+        answer = world.http.post(
+            f"{world.base}/{slug}/check", data=theirs | {"scope": "certificates"}
+        )
         assert answer.status_code == 422
         assert "school" not in answer.text
     csr = {"csr": make_csr("www.school.example"), "for": str(world.others[0])}
@@ -485,6 +495,92 @@ def test_undo_leads_to_how_it_stands_when_it_is_too_late(world: World) -> None:
 
     assert answer.headers["location"] == done.headers["location"]
     assert "cannot be undone any more" in world.http.get(done.headers["location"]).text
+
+
+def test_request_for_more_time_is_answered_on_the_page_with_the_rule_and_what_helps(
+    world: World,
+) -> None:
+    done = world.do("more-time", {"message": "The vendor is closed"})
+    page = world.http.get(done.headers["location"]).text
+
+    assert "There is no extension." in page
+    assert "TLS BR 4.9.1.1 (12)" in page
+    for slug in ("csr", "contact", "help"):
+        assert f"{world.base}/{slug}" in page
+
+
+@pytest.mark.parametrize(
+    ("slug", "data", "words"),
+    [
+        ("not-mine", {"scope": "everything"}, "Reported: not the right person"),
+        ("help", {"message": "Stuck", "phone": "+852 5550 0101"}, "Help asked for"),
+    ],
+)
+def test_asking_for_a_person_can_be_taken_back_on_the_page(
+    world: World, slug: str, data: dict[str, str], words: str
+) -> None:
+    done = world.do(slug, data)
+    number = done.headers["location"].rpartition("/")[2]
+    undo = f"{world.base}/undo/{number}"
+    assert words in world.http.get(world.base).text
+    assert (
+        "time of the revocation stays" in world.http.get(done.headers["location"]).text
+    )
+
+    answer = world.http.post(undo, data={"nonce": nonce_in(world.http.get(undo))})
+
+    assert answer.status_code == 303
+    assert (
+        "Our people see that it was taken back."
+        in world.http.get(answer.headers["location"]).text
+    )
+    assert undo not in world.http.get(world.base).text
+
+
+@pytest.mark.parametrize(
+    ("slug", "data", "field"),
+    [
+        ("not-mine", {}, "scope"),
+        ("not-mine", {"scope": "certificates"}, "certificate"),
+        ("not-mine", {"scope": "everything", "name": "IT"}, "email"),
+        ("help", {"message": "Stuck", "phone": "call me"}, "phone"),
+        ("help", {"phone": "+852 5550 0101"}, "message"),
+        ("more-time", {"message": "x" * 2_001}, "message"),
+    ],
+)
+def test_asking_names_what_to_mend_and_keeps_what_was_entered(
+    world: World, slug: str, data: dict[str, str], field: str
+) -> None:
+    answer = world.http.post(f"{world.base}/{slug}/check", data=data)
+
+    assert answer.status_code == 422
+    assert f'href="#{field}"' in answer.text
+    assert f'aria-describedby="{field}-problem"' in answer.text
+    for value in set(data.values()) - {"everything", "certificates"}:
+        assert value in answer.text
+
+
+def test_private_key_in_a_message_is_neither_stored_nor_shown(world: World) -> None:
+    key = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBg\n-----END PRIVATE KEY-----"
+    before = world.fingerprint()
+
+    answer = world.http.post(
+        f"{world.base}/help/check", data={"message": key, "phone": "+852 5550 0101"}
+    )
+
+    assert answer.status_code == 422
+    assert "Consider this key compromised" in answer.text
+    assert "MIIEvQIBADANBg" not in answer.text
+    assert world.fingerprint() == before
+
+
+def test_what_was_written_is_shown_and_not_run(world: World) -> None:
+    data = {"message": "<script>alert(1)</script>", "phone": "+852 5550 0101"}
+    done = world.do("help", data)
+
+    page = world.http.get(done.headers["location"]).text
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
 
 
 def test_files_and_text_are_handed_in_together(world: World) -> None:

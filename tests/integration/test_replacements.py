@@ -122,6 +122,7 @@ def test_replacement_is_for_the_csr_with_its_key_when_its_names_differ(
         nonce="form-1",
         clock=desk.clock,
         grace_within=GRACE,
+        mail_domain="ca.example",
     )
 
     found = desk.record(

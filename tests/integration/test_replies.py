@@ -89,6 +89,7 @@ class Clinic:
             nonce=nonce,
             clock=self.clock,
             grace_within=GRACE,
+            mail_domain="ca.example",
         )
 
     def apply(self) -> tuple[int, int]:

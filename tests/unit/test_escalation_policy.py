@@ -24,6 +24,7 @@ from tocsin.policy.effects import (
     SendNotice,
 )
 from tocsin.policy.escalations import (
+    ASKED_AGAIN_AFTER,
     IN_WORDS,
     due_incident_escalations,
     due_watch_escalation,
@@ -339,6 +340,93 @@ def test_mail_counts_as_undelivered_when_it_reached_only_somebody_who_is_gone() 
     assert found == [("not-delivered", 6)]
 
 
+# Somebody asks for a person.
+
+ASKED = {"disowned_at": "not-theirs", "help_asked_at": "help-wanted"}
+
+
+@pytest.mark.parametrize(("asked", "cause"), ASKED.items())
+def test_officers_are_told_at_once_when_a_subscriber_asks_for_a_person(
+    asked: str, cause: str
+) -> None:
+    now = LAUNCH + HOUR
+
+    assert raised(a_subscriber(**{asked: now}), now) == [(cause, 0)]
+
+
+@pytest.mark.parametrize(("asked", "cause"), ASKED.items())
+def test_officers_are_told_once_when_nothing_was_asked_since(
+    asked: str, cause: str
+) -> None:
+    live = known(EscalationCause(cause), 0, raised_at=LAUNCH + HOUR)
+    subscriber = a_subscriber(**{asked: LAUNCH + HOUR}, escalations=(live,))
+
+    assert raised(subscriber, LAUNCH + 3 * HOUR) == []
+
+
+@pytest.mark.parametrize("state", [EscalationState.TOLD, EscalationState.ACKNOWLEDGED])
+def test_asking_again_is_raised_again_but_not_every_few_seconds(
+    state: EscalationState,
+) -> None:
+    told_at = LAUNCH + HOUR
+    live = known(
+        EscalationCause.HELP_WANTED,
+        0,
+        state,
+        raised_at=told_at,
+        acknowledged_at=told_at,
+    )
+    again = a_subscriber(
+        help_asked_at=told_at + timedelta(minutes=1), escalations=(live,)
+    )
+    soon = told_at + timedelta(minutes=2)
+
+    assert raised(again, soon) == []
+    *_, move = due_outreach(
+        replace(again, position=taken_by(soon)),
+        ladder=LADDER,
+        incident=INCIDENT,
+        now=soon,
+    )
+    assert isinstance(move, MoveOn)
+    assert move.look_at == told_at + ASKED_AGAIN_AFTER
+    assert raised(again, told_at + ASKED_AGAIN_AFTER) == [("help-wanted", 0)]
+
+
+@pytest.mark.parametrize(("asked", "cause"), ASKED.items())
+def test_asking_ends_when_it_was_seen_to(asked: str, cause: str) -> None:
+    live = known(EscalationCause(cause), 0)
+    subscriber = a_subscriber(**{asked: None}, escalations=(live,))
+
+    effects = list(
+        due_outreach(subscriber, ladder=LADDER, incident=INCIDENT, now=LAUNCH + HOUR)
+    )
+
+    assert (
+        EndEscalation(subscriber=SubscriberId(1), cause=EscalationCause(cause))
+        in effects
+    )
+
+
+def test_somebody_is_told_of_askings_when_a_ladder_names_nobody() -> None:
+    ladder = parse_ladder(LADDER.text.replace("unreachable = ", "# "))
+    now = LAUNCH + HOUR
+
+    (effect,) = (
+        effect
+        for effect in due_outreach(
+            a_subscriber(help_asked_at=now, position=taken_by(now)),
+            ladder=ladder,
+            incident=INCIDENT,
+            now=now,
+        )
+        if isinstance(effect, RaiseEscalation)
+    )
+
+    assert effect.targets == ladder.missed
+    assert effect.targets
+
+
 def test_every_cause_has_its_words_and_its_end() -> None:
     assert set(IN_WORDS) == set(EscalationCause)
     for cause in EscalationCause:
@@ -353,6 +441,9 @@ def test_every_cause_has_its_words_and_its_end() -> None:
         EscalationCause.UNREACHABLE,
         EscalationCause.STEP_MISSED,
         EscalationCause.ORDER_OVERDUE,
+        # Raised by what somebody asks, and by no step of a ladder.
+        EscalationCause.NOT_THEIRS,
+        EscalationCause.HELP_WANTED,
     }
 
 
@@ -468,6 +559,8 @@ def _subscribers(draw: st.DrawFn) -> SubscriberFacts:
         missing_csrs=draw(st.integers(0, open_certificates)),
         uninstalled_certificates=draw(st.integers(0, open_certificates)),
         has_refused_csr=draw(st.booleans()),
+        disowned_at=draw(st.none() | _INSTANTS),
+        help_asked_at=draw(st.none() | _INSTANTS),
         contacts=tuple(draw(_CONTACTS)),
         escalations=tuple(
             known(
@@ -601,3 +694,24 @@ def test_i4_asking_twice_at_one_instant_decides_nothing_new(
     again = list(due_outreach(after, ladder=LADDER, incident=INCIDENT, now=now))
 
     assert [*map(type, again)] == [MoveOn]
+
+
+@given(_subscribers(), _INSTANTS)
+def test_asking_for_a_person_sends_fewer_notices_to_nobody(
+    subscriber: SubscriberFacts, now: datetime
+) -> None:
+    silent = replace(
+        subscriber,
+        disowned_at=None,
+        help_asked_at=None,
+        contacts=tuple(replace(one, disowns=False) for one in subscriber.contacts),
+    )
+
+    def told(facts: SubscriberFacts) -> set[ContactId]:
+        return {
+            effect.contact
+            for effect in due_outreach(facts, ladder=LADDER, incident=INCIDENT, now=now)
+            if isinstance(effect, SendNotice)
+        }
+
+    assert told(subscriber) >= told(silent)

@@ -80,6 +80,7 @@ def a_contact(
     notices: tuple[tuple[NoticeKind, int], ...] = (),
     reached: bool | None = None,
     came_back: bool = False,
+    disowns: bool = False,
 ) -> ContactFacts:
     return ContactFacts(
         contact=ContactId(key),
@@ -88,6 +89,7 @@ def a_contact(
         named_by_reply=named,
         notices=frozenset(NoticeFacts(kind=k, sequence=s) for k, s in notices),
         came_back=came_back,
+        disowns=disowns,
         was_reached=bool(notices) if reached is None else reached,
     )
 
@@ -464,3 +466,17 @@ def test_shipped_five_day_ladder_takes_every_step_when_nobody_ever_answers() -> 
         EscalationTarget.CALL_SHEET,
         EscalationTarget.COMPLIANCE_LEAD,
     ]
+
+
+def test_next_contact_is_told_at_once_when_those_told_say_it_is_not_theirs() -> None:
+    subscriber = a_subscriber(
+        a_contact(1, notices=TOLD, disowns=True), a_contact(2), position=1
+    )
+
+    assert notices(decide(subscriber, LAUNCH + HOUR)) == [(2, "initial", 0)]
+
+
+def test_contact_is_still_reminded_when_they_say_it_is_not_theirs() -> None:
+    subscriber = a_subscriber(a_contact(1, notices=TOLD, disowns=True), position=1)
+
+    assert notices(decide(subscriber, LAUNCH + 24 * HOUR)) == [(1, "reminder", 3)]

@@ -79,7 +79,7 @@ def test_slip_in_a_catalogue_is_found_and_named(
 
 def test_subscribers_problems_are_phrases_and_so_can_be_said_in_any_language() -> None:
     said = []
-    for name in ("pages.py", "forms.py"):
+    for name in ("pages.py", "forms.py", "ask_forms.py"):
         for node in ast.walk(ast.parse((PORTAL / name).read_text("utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "Problem":
                 (message,) = [one for one in node.keywords if one.arg == "message"]

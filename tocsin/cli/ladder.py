@@ -141,8 +141,10 @@ def _summary(ladder: Ladder, rehearsal: Rehearsal) -> list[str]:
     lines.append(f"At most {rehearsal.most_in_a_day} of them within 24 hours.")
     unreachable = ", ".join(ladder.unreachable) or "nobody"
     missed = ", ".join(ladder.missed) or "nobody"
+    asked = ", ".join(ladder.asked)
     lines.append(f"Told at once where mail reaches nobody: {unreachable}.")
     lines.append(f"Told when something due was not done: {missed}.")
+    lines.append(f"Told at once where somebody asks for a person: {asked}.")
     lines.append(
         "An escalation that somebody acknowledged comes back after "
         f"{spell_duration(ladder.acknowledged_for)} without an answer."

@@ -158,6 +158,19 @@ def read_writing(parsed: Message) -> Written:
     )
 
 
+def read_note(text: str) -> Written:
+    """Read what somebody wrote into a form: as a mail, but nothing in it is quoted."""
+    safe, keys = _KEY.subn(_KEY_REMOVED, text.replace("\r\n", "\n"))
+    kept = _printable(redact_links(safe)).strip()
+    return Written(
+        subject="",
+        text=kept[:LONGEST],
+        is_cut=len(kept) > LONGEST,
+        attachments=(),
+        topics=(MailTopic.PRIVATE_KEY,) if keys else (),
+    )
+
+
 def asks_for_extension(said: str) -> bool:
     """Whether somebody asks for more time, in English or Chinese."""
     said = " ".join(said[: parts.LONGEST_WORDS].split())

@@ -1,7 +1,7 @@
 """Who of the CA's own people is told, told again, or told that it is over."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from models.terms import (
     EscalationCause,
@@ -21,6 +21,8 @@ IN_WORDS: Mapping[EscalationCause, str] = {
     EscalationCause.CSR_REFUSED: "their CSR cannot be used, and no good one came",
     EscalationCause.NOT_INSTALLED: "replacement issued, not reported as installed",
     EscalationCause.NOT_REPLACED: "certificates not replaced",
+    EscalationCause.NOT_THEIRS: "they say that it is somebody else's",
+    EscalationCause.HELP_WANTED: "they ask for help: call them",
     EscalationCause.FORECAST_LATE: "not everything will be published by the deadline",
     EscalationCause.STEP_MISSED: "something due was not done: look at the engine",
     EscalationCause.ORDER_OVERDUE: "a court order keeps certificates past the deadline:"
@@ -32,8 +34,13 @@ _NO_STEP = 0
 """The level of an escalation that no step of the ladder raised."""
 
 _UNREACHABLE = "Nobody can be reached by mail"
+_NOT_THEIRS = "They say that it is somebody else's"
+_HELP_WANTED = "They ask for help"
 _MISSED = "Something due was not done"
 _OVERDUE = "Overdue under a court order"
+
+ASKED_AGAIN_AFTER = timedelta(minutes=15)
+"""A margin of ours: who presses a button again and again is told of once."""
 
 
 def due_escalations(
@@ -67,6 +74,11 @@ def due_escalations(
     is_news = unreachable not in live and lasts(unreachable, subscriber)
     if ladder.unreachable and is_news:
         yield _of_ladder(subscriber.subscriber, ladder, unreachable)
+    for cause, asked_at in subscriber.asked_at.items():
+        news_at = asked_news_at(live.get(cause), asked_at)
+        if news_at is not None and news_at <= now:
+            raised.add(cause)
+            yield _asked(subscriber.subscriber, cause, live.get(cause), ladder)
     for cause, known in live.items():
         is_back = _is_back(known, subscriber.last_answer_at, ladder, now)
         if cause not in raised and is_back and lasts(cause, subscriber):
@@ -93,6 +105,8 @@ _LASTS: Mapping[EscalationCause, Callable[[SubscriberFacts], bool]] = {
     EscalationCause.CSR_REFUSED: lambda s: s.missing_csrs > 0 and s.has_refused_csr,
     EscalationCause.NOT_INSTALLED: lambda s: s.uninstalled_certificates > 0,
     EscalationCause.NOT_REPLACED: lambda s: s.open_certificates > 0,
+    EscalationCause.NOT_THEIRS: lambda s: s.disowned_at is not None,
+    EscalationCause.HELP_WANTED: lambda s: s.help_asked_at is not None,
     # Of incidents, not of subscribers.
     EscalationCause.FORECAST_LATE: lambda _: False,
     EscalationCause.STEP_MISSED: lambda _: False,
@@ -186,6 +200,19 @@ def comes_back_at(
     return since + ladder.acknowledged_for
 
 
+def asked_news_at(known: EscalationFacts | None, asked_at: datetime) -> datetime | None:
+    """
+    Return when a subscriber's asking for a person is to be raised; None: it is known.
+
+    Asking again is news, whoever is on it, but not every few seconds.
+    """
+    if known is None:
+        return asked_at
+    if known.state is EscalationState.RAISED or asked_at <= known.raised_at:
+        return None
+    return max(asked_at, known.raised_at + ASKED_AGAIN_AFTER)
+
+
 def _is_back(
     known: EscalationFacts,
     last_answer_at: datetime | None,
@@ -243,6 +270,17 @@ def _again(
     return _raised(subscriber, known.cause, step.level, step.name, step.targets)
 
 
+def _asked(
+    subscriber: SubscriberId,
+    cause: EscalationCause,
+    known: EscalationFacts | None,
+    ladder: Ladder,
+) -> RaiseEscalation:
+    if known is None:
+        return _of_ladder(subscriber, ladder, cause)
+    return _again(subscriber, known, ladder)
+
+
 def _of_step(
     subscriber: SubscriberId | None, cause: EscalationCause, entry: DueStep
 ) -> RaiseEscalation:
@@ -253,9 +291,13 @@ def _of_step(
 def _of_ladder(
     subscriber: SubscriberId | None, ladder: Ladder, cause: EscalationCause
 ) -> RaiseEscalation:
-    """Raise what needs no step: nobody can be reached, or what the watchdog finds."""
+    """Raise what needs no step: nobody is reached, they ask, or the watchdog finds it."""
     if cause is EscalationCause.UNREACHABLE:
         return _raised(subscriber, cause, _NO_STEP, _UNREACHABLE, ladder.unreachable)
+    if cause is EscalationCause.NOT_THEIRS:
+        return _raised(subscriber, cause, _NO_STEP, _NOT_THEIRS, ladder.asked)
+    if cause is EscalationCause.HELP_WANTED:
+        return _raised(subscriber, cause, _NO_STEP, _HELP_WANTED, ladder.asked)
     step = _OVERDUE if cause is EscalationCause.ORDER_OVERDUE else _MISSED
     return _raised(subscriber, cause, _NO_STEP, step, ladder.missed)
 

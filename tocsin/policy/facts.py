@@ -1,5 +1,6 @@
 """What outreach policy needs to know; the store builds it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -52,6 +53,8 @@ class ContactFacts:
         notices: What was planned for them so far, but for answers to their mail.
         came_back: Nothing that was sent to them got through, and nothing is on its way.
         was_reached: The relay took one of them, and it did not come back.
+        disowns: They say that they are not the right person. They are written to all
+            the same: whoever holds a link must not be able to silence what follows.
 
     """
 
@@ -62,6 +65,7 @@ class ContactFacts:
     notices: frozenset[NoticeFacts]
     was_reached: bool
     came_back: bool = False
+    disowns: bool = False
 
     @property
     def was_told(self) -> bool:
@@ -118,6 +122,9 @@ class SubscriberFacts:
         has_refused_csr: A CSR came in that cannot be used, and no good one since.
         contacts: All of them, in any order.
         escalations: Those that have not ended.
+        disowned_at: When somebody there last said that it is not theirs, UTC; None:
+            nobody did, or it was seen to since.
+        help_asked_at: When somebody there last asked for a person, UTC; None likewise.
 
     """
 
@@ -132,6 +139,17 @@ class SubscriberFacts:
     has_refused_csr: bool
     contacts: tuple[ContactFacts, ...]
     escalations: tuple[EscalationFacts, ...]
+    disowned_at: datetime | None = None
+    help_asked_at: datetime | None = None
+
+    @property
+    def asked_at(self) -> Mapping[EscalationCause, datetime]:
+        """When they asked for a person of the CA, by why."""
+        asked = {
+            EscalationCause.NOT_THEIRS: self.disowned_at,
+            EscalationCause.HELP_WANTED: self.help_asked_at,
+        }
+        return {cause: at for cause, at in asked.items() if at is not None}
 
     @property
     def can_be_reached(self) -> bool:

@@ -42,7 +42,7 @@ _Word = TypeVar("_Word", bound=StrEnum)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _INSTANTS = ("after_launch", "before_revocation", "before_deadline", "share")
 _FIELDS = {"name", "when", "tell", "notice", "repeat_every", *_INSTANTS}
-_TOP = {"name", "unreachable", "missed", "acknowledged_for", "step"}
+_TOP = {"name", "unreachable", "missed", "asked", "acknowledged_for", "step"}
 _DAY = timedelta(days=1)
 _SHORTEST_REPEAT = timedelta(minutes=15)
 _LONGEST_NAME = 80
@@ -113,11 +113,18 @@ def check_ladder(text: str, *, file: str | None = None) -> CheckedLadder:
         for level, entry in enumerate(entries, start=1)
     ]
     steps = tuple(entry.step() for entry in read)
+    unreachable = top.words("unreachable", EscalationTarget, default=())
+    missed = top.words("missed", EscalationTarget, default=_MISSED)
     ladder = Ladder(
         name=str(data.get("name", "Ladder")),
         steps=steps,
-        unreachable=top.words("unreachable", EscalationTarget, default=()),
-        missed=top.words("missed", EscalationTarget, default=_MISSED),
+        unreachable=unreachable,
+        missed=missed,
+        # Whoever asks for a person is never left to nobody, whatever a ladder says.
+        asked=top.words("asked", EscalationTarget, default=())
+        or unreachable
+        or missed
+        or _MISSED,
         acknowledged_for=top.duration("acknowledged_for") or _ACKNOWLEDGED_FOR,
         text=text,
     )

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from models.terms import ContactId, EscalationCause, NoticeKind
 from tocsin.policy.effects import Effect, MoveOn, RaiseEscalation, SendNotice
 from tocsin.policy.escalations import (
+    asked_news_at,
     comes_back_at,
     due_escalations,
     ended_escalations,
@@ -93,9 +94,12 @@ def _due_notices(
     if taken:
         # Named by the subscriber during the incident: told at once, whatever the step.
         newly = [contact for contact in active if contact.named_by_reply]
-        # Mail to everybody told so far came back: the next one is told at once. Who may
-        # get the next one after all, such as a full mailbox, stays among those told.
-        if not any(c.contact in told and not c.came_back for c in active):
+        # Mail to everybody told so far came back, or they say that it is not theirs: the
+        # next one is told at once. Who may get the next one after all, such as a full
+        # mailbox, stays among those told.
+        if not any(
+            c.contact in told and not c.came_back and not c.disowns for c in active
+        ):
             newly += [c for c in active if c.contact not in told][:1]
         for contact in newly:
             if not contact.was_told or (contact.named_by_reply and contact.came_back):
@@ -165,6 +169,11 @@ def _look_at(
     else:
         # Revocation tells nobody (I2): look whether it happened, to end what is live.
         instants.append(max(incident.deadline, now + _LOOK_AGAIN_WITHIN))
+    known_by_cause = {known.cause: known for known in subscriber.escalations}
+    for cause, asked_at in subscriber.asked_at.items():
+        news_at = asked_news_at(known_by_cause.get(cause), asked_at)
+        if news_at is not None and news_at > now:
+            instants.append(news_at)
     live = {known.cause for known in subscriber.escalations}
     live.update(effect.cause for effect in raised)
     if EscalationCause.NOT_DELIVERED in live:

@@ -137,6 +137,7 @@ class Ladder:
         steps: At least one.
         unreachable: Whom to tell at once when no contact is left.
         missed: Whom to tell when something due was not done.
+        asked: Whom to tell at once when a subscriber asks for a person.
         acknowledged_for: An escalation that somebody has acknowledged comes back when
             nothing followed for so long.
         text: To freeze (I7).
@@ -147,13 +148,14 @@ class Ladder:
     steps: tuple[Step, ...]
     unreachable: tuple[EscalationTarget, ...]
     missed: tuple[EscalationTarget, ...]
+    asked: tuple[EscalationTarget, ...]
     acknowledged_for: timedelta
     text: str
 
     @property
     def roles(self) -> frozenset[ContactRole]:
         """Everybody of the CA whom it may tell."""
-        targets = {*self.unreachable, *self.missed}
+        targets = {*self.unreachable, *self.missed, *self.asked}
         targets.update(*(step.targets for step in self.steps))
         return frozenset(target.role for target in targets if target.role)
 

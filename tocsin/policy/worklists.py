@@ -8,6 +8,7 @@ from models.terms import (
     EscalationCause,
     EscalationId,
     EscalationState,
+    ReplyKind,
     SubscriberId,
 )
 
@@ -166,6 +167,25 @@ class Unreachable:
     nobody_left: int
     some_bounced: int
     certificates: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedByLink:
+    """
+    What somebody asked the CA's people for on their page.
+
+    Args:
+        subscriber: Whose page.
+        name: The organisation's.
+        kind: What for; what they wrote stands at the desk alone.
+        received_at: When, UTC.
+
+    """
+
+    subscriber: SubscriberId
+    name: str
+    kind: ReplyKind
+    received_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

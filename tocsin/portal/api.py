@@ -3,30 +3,42 @@
 import base64
 import hashlib
 import secrets
-from datetime import datetime
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, FastAPI, Header, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from models.terms import (
-    CertificateId,
-    ReplacementId,
-    ReplacementState,
-    RevocationState,
-)
+from models.terms import CertificateId, ReplacementId
 from tocsin.errors import Refused
 from tocsin.intake.csr.files import read_csrs
 from tocsin.intake.csr.findings import Finding
+from tocsin.portal.api_models import (
+    LARGEST_KEY,
+    AskedOut,
+    CertificateOut,
+    CertificatesIn,
+    CertificatesOut,
+    CsrOut,
+    CsrsIn,
+    CsrsOut,
+    FindingOut,
+    HelpIn,
+    NotMineIn,
+    ProblemOut,
+    ReportOut,
+)
+from tocsin.portal.ask_forms import is_phone, read_message
 from tocsin.portal.desk import DeadLink, Desk, TheDesk, Visit, the_desk
 from tocsin.portal.downloads import pem_of
 from tocsin.steps.csrs import preview_csrs
 from tocsin.steps.replies import Taken, take_reply
 from tocsin.steps.reply_acts import (
+    AskHelp,
     CsrFor,
+    NotMine,
     ReplyAct,
     ReportNoLongerRequired,
     ReportReplaced,
@@ -42,110 +54,6 @@ _UNAUTHORISED = 401
 _NOT_FOUND = 404
 _CONFLICT = 409
 _UNPROCESSABLE = 422
-_MOST_CSRS = 1_000
-_LONGEST_CSR = 100_000
-_MOST_CERTIFICATES = 10_000
-_LARGEST_KEY = 2**63 - 1
-
-_Key = Annotated[int, Field(ge=1, le=_LARGEST_KEY)]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class CertificateOut(_Model):
-    """One affected certificate."""
-
-    id: int
-    names: list[str]
-    serial: str = Field(description="Hex, lower case, whole octets.")
-    not_after: datetime | None
-    replacement_state: ReplacementState
-    revocation_state: RevocationState | None
-    revocation_time: datetime | None = Field(
-        description="When it is revoked, UTC; it can only become earlier."
-    )
-    csrs: int = Field(description="How many CSRs were handed in for it.")
-    replacement: int | None = Field(
-        description="The newest certificate issued in its place; fetch it by this key."
-    )
-
-
-class CertificatesOut(_Model):
-    """A page of the subscriber's affected certificates."""
-
-    incident: str
-    subscriber: str
-    deadline: datetime
-    takes_replies: bool
-    total: int
-    page: int
-    pages: int
-    certificates: list[CertificateOut]
-
-
-class CsrsIn(_Model):
-    """CSRs to hand in."""
-
-    csrs: list[Annotated[str, Field(max_length=_LONGEST_CSR)]] = Field(
-        min_length=1,
-        max_length=_MOST_CSRS,
-        description="PEM, one in each text; matched to certificates by their names.",
-    )
-    certificate: _Key | None = Field(
-        default=None,
-        description="Which certificate they are for; leave it out to match by names.",
-    )
-
-
-class FindingOut(_Model):
-    """One thing to say about a CSR."""
-
-    code: str
-    refuses: bool
-    message: str
-
-
-class CsrOut(_Model):
-    """What became of one CSR."""
-
-    number: int = Field(description="Its place in what was sent, from 1.")
-    sha256: str | None
-    names: list[str]
-    certificates: list[int] = Field(description="Those it was handed in for.")
-    findings: list[FindingOut]
-
-
-class CsrsOut(_Model):
-    """What became of all of them; none is lost."""
-
-    reply: int | None = Field(description="Null where none could be used.")
-    handed_in: list[CsrOut]
-    refused: list[CsrOut]
-
-
-class CertificatesIn(_Model):
-    """The certificates a report is about."""
-
-    certificates: list[_Key] = Field(min_length=1, max_length=_MOST_CERTIFICATES)
-
-
-class ReportOut(_Model):
-    """A report that takes effect later."""
-
-    reply: int
-    effective_at: datetime = Field(
-        description="Then the certificates are revoked early; until then it can be "
-        "undone on the page."
-    )
-
-
-class ProblemOut(_Model):
-    """What stands in the way (RFC 9457)."""
-
-    title: str
-    detail: str
 
 
 def create_api(desk: Desk) -> FastAPI:
@@ -175,6 +83,10 @@ def create_api(desk: Desk) -> FastAPI:
     api.post("/no-longer-required", status_code=202, responses=_problems(_CONFLICT))(
         report_no_longer_required
     )
+    api.post("/not-mine", status_code=202, responses=_problems(_CONFLICT))(
+        report_not_mine
+    )
+    api.post("/help", status_code=202, responses=_problems(_CONFLICT))(ask_help)
     api.get(
         "/replacements/{key}",
         response_class=Response,
@@ -289,8 +201,45 @@ def report_no_longer_required(
     return _report(_take(desk, visit, act, idempotency_key))
 
 
+def report_not_mine(
+    desk: TheDesk,
+    visit: TheVisit,
+    body: NotMineIn,
+    idempotency_key: IdempotencyKey = None,
+) -> AskedOut:
+    """
+    Say that certificates are somebody else's, or that you are not the right person.
+
+    The CA's people are told at once. The revocation stays where it is.
+    """
+    act = NotMine(
+        certificates=tuple(
+            CertificateId(key) for key in sorted(set(body.certificates))
+        ),
+        message=_written(visit, body.message),
+    )
+    return _asked(_take(desk, visit, act, idempotency_key))
+
+
+def ask_help(
+    desk: TheDesk,
+    visit: TheVisit,
+    body: HelpIn,
+    idempotency_key: IdempotencyKey = None,
+) -> AskedOut:
+    """Ask for a person of the CA to call you; they are told at once."""
+    message = _written(visit, body.message)
+    if not message:
+        raise HTTPException(_UNPROCESSABLE, "Write what stands in the way.")
+    phone = body.phone.strip()
+    if not is_phone(phone):
+        raise HTTPException(_UNPROCESSABLE, "Give a phone number with digits.")
+    act = AskHelp(message=message, phone=phone)
+    return _asked(_take(desk, visit, act, idempotency_key))
+
+
 def fetch_replacement(
-    desk: TheDesk, visit: TheVisit, key: Annotated[int, Field(ge=1, le=_LARGEST_KEY)]
+    desk: TheDesk, visit: TheVisit, key: Annotated[int, Field(ge=1, le=LARGEST_KEY)]
 ) -> Response:
     """Fetch a certificate that was issued to you, with its chain, PEM."""
     found = desk.replacements(visit, ReplacementId(key))
@@ -307,6 +256,7 @@ def _take(desk: Desk, visit: Visit, act: ReplyAct, key: str | None) -> Taken:
         nonce=_nonce(visit, key),
         clock=desk.clock,
         grace_within=desk.config.grace_within,
+        mail_domain=desk.config.mail_domain,
         blocklist=desk.config.key_blocklist,
     )
 
@@ -321,6 +271,18 @@ def _nonce(visit: Visit, key: str | None) -> str:
 
 def _report(taken: Taken) -> ReportOut:
     return ReportOut(reply=taken.reply, effective_at=taken.effective_at)
+
+
+def _asked(taken: Taken) -> AskedOut:
+    return AskedOut(reply=taken.reply, can_be_undone_until=taken.effective_at)
+
+
+def _written(visit: Visit, text: str) -> str:
+    """Return what somebody wrote, as it is kept."""
+    message = read_message(text, visit)
+    if message.problem:
+        raise HTTPException(_UNPROCESSABLE, f"{message.problem.message}")
+    return message.text
 
 
 def _keys(body: CertificatesIn) -> tuple[CertificateId, ...]:

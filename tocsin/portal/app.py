@@ -32,7 +32,7 @@ from tocsin.portal.pages import add_subscriber_routes
 from tocsin.portal.render import POLICY, WITHOUT_SCRIPT, Pages
 from tocsin.portal.renewal import add_renewal_routes
 from tocsin.settings import Settings, read_settings
-from tocsin.steps.collaborators import mailer_of, sender_of
+from tocsin.steps.collaborators import mailer_of, sender_of, wire_of
 from tocsin.store.session import migrate, open_engine
 
 log = structlog.get_logger()
@@ -150,9 +150,12 @@ def portal_config(settings: Settings) -> PortalConfig:
         max_upload_bytes=settings.max_upload_bytes,
         requests_per_minute=settings.portal_requests_per_minute,
         public_url=settings.public_portal,
+        mail_domain=settings.mail_from.rpartition("@")[2],
         key_blocklist=KeyBlocklist.open(settings.key_blocklist_directory)
         if settings.key_blocklist_directory
         else None,
+        wire=wire_of(settings) if settings.wire_check else None,
+        wire_checks_per_hour=settings.wire_checks_per_hour,
     )
 
 

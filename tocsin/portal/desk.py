@@ -39,6 +39,8 @@ from tocsin.store.views import (
     Selection,
     SubscriberView,
 )
+from tocsin.store.wire import WireView, latest_checks
+from tocsin.wire import Wire
 
 _FORM_WITHIN = timedelta(hours=12)
 """How long a page with a form can lie open; a link lives longer."""
@@ -61,7 +63,10 @@ class PortalConfig:
         max_upload_bytes: Largest upload, in all its files.
         requests_per_minute: Of one link; of one client address five times as many.
         public_url: Where people reach the portal, without a trailing slash.
+        mail_domain: Domain of the Message-IDs of what is written because of an act.
         key_blocklist: Keys known to be compromised, where the CA keeps such a list.
+        wire: Looks which certificates hosts present; None: nobody does.
+        wire_checks_per_hour: Hosts of one subscriber that are looked at, at most.
 
     """
 
@@ -72,7 +77,10 @@ class PortalConfig:
     max_upload_bytes: int
     requests_per_minute: int
     public_url: str
+    mail_domain: str
     key_blocklist: KeyBlocklist | None = None
+    wire: Wire | None = None
+    wire_checks_per_hour: int = 60
 
 
 class Visitor(Protocol):
@@ -197,6 +205,13 @@ class Desk:
                     replacement=replacement,
                 )
             )
+
+    def seen(
+        self, certificates: Sequence[CertificateId]
+    ) -> Mapping[CertificateId, WireView]:
+        """Return what the hosts of these certificates presented when last looked at."""
+        with reading(self.engine) as connection:
+            return latest_checks(connection, certificates)
 
     def reply(self, visit: Visit, reply: ReplyId) -> ReplyView | None:
         """Return one of the visitor's replies; None where it is not theirs."""

@@ -222,7 +222,11 @@ def _parse_certificates(
     keys = read_keys(form.every("certificate"))
     if takes_all:
         keys = frozenset(desk.every(visit, Selection.REVOCABLE_EARLY)) - set(pending)
-    values = {"certificate": keys if not takes_all else frozenset(), "all": takes_all}
+    values = {
+        "certificate": keys if not takes_all else frozenset(),
+        "all": takes_all,
+        "look": form.one("look") == "1",
+    }
     if not keys:
         return _certificate_problem(
             phrase("Tick the certificates that this is about."), values

@@ -1,7 +1,7 @@
 """The pages behind a link: to read, to fill in, to check, and to have done."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from models.terms import ReplyId, ReplyKind
 from tocsin.errors import Broken, Refused
 from tocsin.phrases import phrase
+from tocsin.portal.ask_forms import parse_extension, parse_help, parse_not_mine
 from tocsin.portal.desk import DeadLink, Desk, TheDesk, Visit
 from tocsin.portal.forms import (
     Parsed,
@@ -26,6 +27,7 @@ from tocsin.portal.forms import (
     read_keys,
     read_submitted,
 )
+from tocsin.portal.looking import Looker, look_if_agreed
 from tocsin.steps.csrs import note_refused_csrs
 from tocsin.steps.replies import Taken, take_reply
 from tocsin.steps.reply_acts import Undo
@@ -46,10 +48,13 @@ _EMPTY: Mapping[str, object] = {
     "private_key": False,
     "certificate": frozenset(),
     "all": False,
+    "look": False,
     "name": "",
     "email": "",
     "phone": "",
     "instead_of": "",
+    "scope": "",
+    "message": "",
 }
 """What a form shows before anybody touches it: nothing is ticked or chosen."""
 
@@ -79,6 +84,7 @@ class ActPage:
         kind: What it files.
         parse: From the form to the act.
         selection: The certificates that its form offers.
+        looks: What else the check page shows, if the sender agreed to look for it.
 
     """
 
@@ -86,6 +92,7 @@ class ActPage:
     kind: ReplyKind
     parse: Parser
     selection: Selection = Selection.ALL
+    looks: Looker | None = None
 
 
 ACTS = (
@@ -101,6 +108,7 @@ ACTS = (
         kind=ReplyKind.REPLACED,
         parse=parse_replaced,
         selection=Selection.REVOCABLE_EARLY,
+        looks=look_if_agreed,
     ),
     ActPage(
         slug="no-longer-required",
@@ -109,6 +117,9 @@ ACTS = (
         selection=Selection.REVOCABLE_EARLY,
     ),
     ActPage(slug="contact", kind=ReplyKind.CHANGE_CONTACT, parse=parse_contact),
+    ActPage(slug="not-mine", kind=ReplyKind.NOT_MINE, parse=parse_not_mine),
+    ActPage(slug="help", kind=ReplyKind.ASK_HELP, parse=parse_help),
+    ActPage(slug="more-time", kind=ReplyKind.ASK_EXTENSION, parse=parse_extension),
 )
 
 _TEMPLATES = {act.kind: act.slug for act in ACTS} | {ReplyKind.UNDO: "undo"}
@@ -168,6 +179,9 @@ def _check_of(act: ActPage) -> Callable[..., Response]:
                     clock=desk.clock,
                 )
             return _form(desk, visit, act, parsed)
+        if act.looks is not None:
+            shown = {**parsed.shown, **act.looks(desk, visit, sent, parsed.act)}
+            parsed = replace(parsed, shown=shown)
         return _check(desk, visit, act, parsed)
 
     check.__name__ = f"{act.slug}-check"
@@ -196,6 +210,7 @@ def _deed_of(act: ActPage) -> Callable[..., Response]:
                 nonce=nonce,
                 clock=desk.clock,
                 grace_within=desk.config.grace_within,
+                mail_domain=desk.config.mail_domain,
                 blocklist=desk.config.key_blocklist,
             )
         except Refused as refusal:
@@ -262,6 +277,7 @@ def _undo(desk: TheDesk, token: str, reply: str, sent: Sent) -> Response:
             nonce=nonce,
             clock=desk.clock,
             grace_within=desk.config.grace_within,
+            mail_domain=desk.config.mail_domain,
         )
     except Refused:
         # Too late, or done by a colleague: its own page says how it stands.
@@ -278,6 +294,9 @@ def _done(desk: TheDesk, token: str, reply: str) -> Response:
         "done",
         reply=found,
         certificates=desk.certificates(visit, found.certificates[:_SHOWN]),
+        seen=desk.seen(found.certificates[:_SHOWN])
+        if found.kind is ReplyKind.REPLACED
+        else {},
     )
 
 
@@ -330,7 +349,7 @@ def _check(
         carried=parsed.carried,
         nonce=desk.sign_form(visit, parsed.act),
         values=parsed.values,
-        **parsed.shown,
+        **{"looked": None, **parsed.shown},
     )
 
 

@@ -14,6 +14,7 @@ from tocsin.store.scope import list_changes
 from tocsin.store.session import reading
 from tocsin.store.timetable import timetable
 from tocsin.store.worklists import (
+    asked_by_link,
     live_escalations,
     subscribers_owing_csr,
     unreachable,
@@ -41,6 +42,7 @@ def read_board(
             escalations=live_escalations(connection, incident=incident, limit=WORST),
             unreachable=unreachable(connection, incident=incident, limit=WORST),
             replies=mail_replies(connection, incident=incident, limit=WORST),
+            asked=asked_by_link(connection, incident=incident, limit=WORST),
             desk=f"{portal}/desk/i/{incident}",
             pause=live_pause(connection),
             changes=list_changes(connection, incident=incident),

@@ -10,7 +10,7 @@ from models.terms import CallOutcome, ContactId, IncidentId, IncidentState, Subs
 from tocsin.clock import Clock
 from tocsin.errors import BadInput, Refused
 from tocsin.steps.once import do_once
-from tocsin.store import audit, calls, contacts, replies
+from tocsin.store import asks, audit, calls, contacts, replies
 from tocsin.store.forms import SentForm
 from tocsin.store.incidents import read_incident
 from tocsin.store.outreach import look_now
@@ -133,6 +133,9 @@ def log_call(
         )
         if outcome is CallOutcome.REACHED:
             replies.acknowledge(connection, subscriber=key, now=now)
+            # A person of the CA has spoken to a person there: nobody waits any more.
+            asks.settle_help(connection, subscriber=key)
+            asks.settle_disowned(connection, subscriber=key)
         look_now(connection, [key], now=now)
         audit.append(
             connection,

@@ -20,11 +20,13 @@ from tocsin.mail.maildir import MaildirReader
 from tocsin.mail.render import TemplateSet
 from tocsin.mail.smtp import SmtpMailer
 from tocsin.policy.sending import SendingRules
+from tocsin.policy.wire import AddressRules, parse_networks
 from tocsin.settings import Settings
 from tocsin.steps.advance import Collaborators
 from tocsin.steps.send import Sender
 from tocsin.steps.watchdog import Heartbeat
 from tocsin.store.session import migrate, open_engine
+from tocsin.wire import Wire
 
 
 @contextmanager
@@ -159,3 +161,25 @@ def mailboxes_of(settings: Settings) -> list[Mailbox]:
 def current_templates(settings: Settings) -> TemplateSet:
     """Return the templates that a new incident would be frozen with."""
     return TemplateSet.from_files(settings.template_directory)
+
+
+def wire_of(settings: Settings) -> Wire:
+    """
+    Build what looks at hosts.
+
+    Raises:
+        BadInput: A network in the settings is none.
+
+    """
+    return Wire(
+        AddressRules(
+            own=parse_networks(
+                settings.wire_own_networks, field="TOCSIN_WIRE_OWN_NETWORKS"
+            ),
+            allowed=parse_networks(
+                settings.wire_allowed_networks, field="TOCSIN_WIRE_ALLOWED_NETWORKS"
+            ),
+        ),
+        port=settings.wire_port,
+        seconds=settings.wire_seconds,
+    )

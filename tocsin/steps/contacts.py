@@ -9,7 +9,7 @@ from tocsin.errors import Refused
 from tocsin.policy.office import Officer
 from tocsin.steps.once import do_once
 from tocsin.steps.reply_acts import ChangeContact
-from tocsin.store import audit, contacts, replies
+from tocsin.store import asks, audit, contacts, replies
 from tocsin.store.forms import SentForm
 from tocsin.store.incidents import read_incident
 from tocsin.store.outreach import look_now
@@ -50,6 +50,8 @@ def correct_contact(
         added = change_contact(
             connection, incident=incident, subscriber=subscriber, change=change
         )
+        # An officer says who it is: whoever disowned it has been heard.
+        asks.settle_disowned(connection, subscriber=subscriber)
         if state is IncidentState.RUNNING:
             look_now(connection, [subscriber], now=now)
         audit.append(

@@ -1,7 +1,7 @@
 """Files what comes in by mail; without it a dead address would look like silence."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 
@@ -11,24 +11,24 @@ from sqlalchemy import Connection, Engine
 from models.terms import (
     IncidentId,
     MailKind,
+    NoticeKind,
     UnreachableReason,
 )
 from tocsin.clock import Clock
 from tocsin.errors import Unavailable
 from tocsin.links import Links
 from tocsin.mail.incoming import Incoming, Mailbox, understand
-from tocsin.policy.answers import EarlierAnswer, MailFacts, due_answer
-from tocsin.policy.effects import SendNotice
 from tocsin.policy.mail import AttachmentView
+from tocsin.steps.asks import Asked, take_up
 from tocsin.steps.matched_mail import Matched, match_mail
-from tocsin.store import audit, intents
+from tocsin.store import audit
 from tocsin.store.bounces import (
     NewBounce,
     file_returned,
     known_fingerprints,
     subscribers_of,
 )
-from tocsin.store.mail import NewMail, answerable, earlier_answers, file_mail
+from tocsin.store.mail import NewMail, file_mail
 from tocsin.store.outcomes import mark_unreachable
 from tocsin.store.session import writing
 
@@ -93,14 +93,6 @@ class MailFiling:
     links: Links
     mail_domain: str
     clock: Clock
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Answer:
-    """An answer to a message, and the incident it belongs to."""
-
-    incident: IncidentId
-    send: SendNotice
 
 
 def file_incoming(filing: MailFiling, mailboxes: Sequence[Mailbox]) -> Filed:
@@ -170,9 +162,8 @@ def _file(filing: MailFiling, mails: Sequence[Incoming], *, way: str) -> Filed:
             reason=UnreachableReason.LEFT,
             now=now,
         )
-        answers = _answers(connection, others, now=now)
-        _plan_answers(
-            connection, answers.values(), mail_domain=filing.mail_domain, now=now
+        answers = take_up(
+            connection, _asked(others), mail_domain=filing.mail_domain, now=now
         )
         file_mail(
             connection,
@@ -218,60 +209,24 @@ def _has_left(one: Matched) -> bool:
     return one.mail.kind is MailKind.DEPARTURE and one.is_proven
 
 
-def _answers(
-    connection: Connection, others: Sequence[Matched], *, now: datetime
-) -> dict[str, _Answer]:
-    """Decide which messages are answered, by fingerprint."""
-    people = [
-        (one, one.notice)
+def _asked(others: Sequence[Matched]) -> list[Asked]:
+    """Return what people wrote, as far as it is known whose contact each is."""
+    return [
+        Asked(
+            key=one.mail.fingerprint,
+            incident=one.notice.incident,
+            subscriber=one.notice.subscriber,
+            contact=one.notice.contact,
+            topics=frozenset(one.mail.written.topics),
+            can_be_written_to=one.notice.is_live,
+            is_certain=one.is_proven,
+        )
         for one in others
         if one.mail.kind is MailKind.PERSON and one.notice and one.notice.subscriber
     ]
-    can = answerable(connection, {notice.incident for _, notice in people})
-    earlier = earlier_answers(connection, {notice.contact for _, notice in people})
-    planned: dict[str, _Answer] = {}
-    for one, notice in people:
-        before = earlier[notice.contact]
-        kind = due_answer(
-            MailFacts(
-                kind=one.mail.kind,
-                topics=frozenset(one.mail.written.topics),
-                is_known=notice.is_live,
-                answers=before,
-            ),
-            now=now,
-        )
-        if kind is None or (notice.incident, kind) not in can:
-            continue
-        planned[one.mail.fingerprint] = _Answer(
-            incident=notice.incident,
-            send=SendNotice(
-                contact=notice.contact,
-                kind=kind,
-                sequence=1 + sum(answer.kind is kind for answer in before),
-            ),
-        )
-        before.append(EarlierAnswer(kind=kind, planned_at=now))
-    return planned
 
 
-def _plan_answers(
-    connection: Connection,
-    answers: Iterable[_Answer],
-    *,
-    mail_domain: str,
-    now: datetime,
-) -> None:
-    by_incident: dict[IncidentId, list[SendNotice]] = defaultdict(list)
-    for answer in answers:
-        by_incident[answer.incident].append(answer.send)
-    for incident, sends in sorted(by_incident.items()):
-        intents.plan_notices(
-            connection, sends, incident=incident, mail_domain=mail_domain, now=now
-        )
-
-
-def _new_mail(one: Matched, way: str, answer: _Answer | None) -> NewMail:
+def _new_mail(one: Matched, way: str, answer: NoticeKind | None) -> NewMail:
     written = one.mail.written
     return NewMail(
         fingerprint=one.mail.fingerprint,
@@ -293,7 +248,7 @@ def _new_mail(one: Matched, way: str, answer: _Answer | None) -> NewMail:
             )
             for attachment in written.attachments
         ),
-        answered_with=answer.send.kind if answer else None,
+        answered_with=answer,
     )
 
 
@@ -301,7 +256,7 @@ def _append_acts(
     connection: Connection,
     bounces: Sequence[NewBounce],
     others: Sequence[Matched],
-    answers: Mapping[str, _Answer],
+    answers: Mapping[str, NoticeKind],
     *,
     now: datetime,
 ) -> None:

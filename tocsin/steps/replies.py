@@ -9,33 +9,18 @@ from operator import attrgetter
 import structlog
 from sqlalchemy import Connection, Engine
 
-from models.terms import (
-    CertificateId,
-    IncidentState,
-    ReplacementState,
-    ReplyId,
-    ReplyKind,
-    ReplyState,
-)
+from models.terms import IncidentState, ReplacementState, ReplyId, ReplyKind
 from tocsin.clock import Clock
 from tocsin.errors import Refused
 from tocsin.intake.csr.weak_keys import KeyBlocklist
 from tocsin.links import LinkClaims
 from tocsin.phrases import phrase
-from tocsin.steps.contacts import change_contact
-from tocsin.steps.csrs import file_csrs
-from tocsin.steps.reply_acts import (
-    Acknowledge,
-    ChangeContact,
-    ReplyAct,
-    ReportNoLongerRequired,
-    ReportReplaced,
-    SubmitCsrs,
-    Undo,
-)
-from tocsin.store import audit, pages, replies
+from tocsin.steps.reply_acts import ChangeContact, ReplyAct
+from tocsin.steps.reply_effects import Scene, take_effect
+from tocsin.steps.reply_filing import filing_of
+from tocsin.store import audit, replies
 from tocsin.store.outreach import look_now
-from tocsin.store.replies import FiledReply, Standing
+from tocsin.store.replies import FiledReply
 from tocsin.store.revocations import bring_forward
 from tocsin.store.session import writing
 
@@ -82,16 +67,6 @@ class Applied:
     brought_forward: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Filing:
-    """What of a reply goes on record, and into which words."""
-
-    kind: ReplyKind
-    certificates: tuple[CertificateId, ...]
-    state: ReplyState
-    effective_at: datetime
-
-
 def take_reply(
     engine: Engine,
     *,
@@ -100,6 +75,7 @@ def take_reply(
     nonce: str,
     clock: Clock,
     grace_within: timedelta,
+    mail_domain: str,
     blocklist: KeyBlocklist | None = None,
 ) -> Taken:
     """
@@ -111,7 +87,9 @@ def take_reply(
         act: What the subscriber does.
         nonce: One form, one reply (I4).
         clock: Tells now.
-        grace_within: How long an act can be undone that brings revocation forward.
+        grace_within: How long an act can be undone that brings revocation forward, or
+            calls a person.
+        mail_domain: Of the Message-IDs of what is planned by it.
         blocklist: Keys known to be compromised, where the CA keeps such a list.
 
     Raises:
@@ -133,7 +111,7 @@ def take_reply(
                 phrase("this incident takes no replies any more"),
                 source="the incident is over",
             )
-        filing = _filing(act, connection, claims, now=now, grace_within=grace_within)
+        filing = filing_of(act, connection, claims, now=now, grace_within=grace_within)
         reply = replies.file_reply(
             connection,
             incident=claims.incident,
@@ -145,17 +123,22 @@ def take_reply(
             nonce=nonce,
             now=now,
             effective_at=filing.effective_at,
+            message=filing.message,
+            phone=filing.phone,
         )
         if reply is None:
             raise Refused(phrase("this form belongs to somebody else"), source=_SOURCE)
-        detail = _take_effect(
+        detail = take_effect(
             act,
             connection,
-            claims,
-            standing=standing,
-            reply=reply,
-            blocklist=blocklist,
-            now=now,
+            Scene(
+                claims=claims,
+                standing=standing,
+                reply=reply,
+                mail_domain=mail_domain,
+                blocklist=blocklist,
+                now=now,
+            ),
         )
         audit.append(
             connection,
@@ -236,151 +219,6 @@ def _apply(
     # Policy plans anew: nobody is reminded of what is done.
     look_now(connection, sorted({reply.subscriber for reply in filed}), now=now)
     return brought
-
-
-def _filing(
-    act: ReplyAct,
-    connection: Connection,
-    claims: LinkClaims,
-    *,
-    now: datetime,
-    grace_within: timedelta,
-) -> _Filing:
-    """Say how an act is filed, and refuse one that makes no sense."""
-    kind = ReplyKind.ACKNOWLEDGE
-    certificates: tuple[CertificateId, ...] = ()
-    match act:
-        case Acknowledge():
-            pass
-        case ChangeContact():
-            kind = ReplyKind.CHANGE_CONTACT
-        case SubmitCsrs():
-            kind = ReplyKind.SUBMIT_CSR
-            certificates = tuple(
-                sorted({key for csr in act.csrs for key in csr.certificates})
-            )
-        case ReportReplaced() | ReportNoLongerRequired():
-            return _Filing(
-                kind=ReplyKind.REPLACED
-                if isinstance(act, ReportReplaced)
-                else ReplyKind.NO_LONGER_REQUIRED,
-                certificates=_still_open(connection, claims, act.certificates),
-                state=ReplyState.PENDING,
-                effective_at=now + grace_within,
-            )
-        case Undo():
-            kind = ReplyKind.UNDO
-            filed = replies.find_reply(
-                connection,
-                incident=claims.incident,
-                subscriber=claims.subscriber,
-                reply=act.reply,
-            )
-            certificates = filed.certificates if filed else ()
-    return _Filing(
-        kind=kind,
-        certificates=certificates,
-        state=ReplyState.APPLIED,
-        effective_at=now,
-    )
-
-
-def _still_open(
-    connection: Connection, claims: LinkClaims, certificates: Sequence[CertificateId]
-) -> tuple[CertificateId, ...]:
-    """Return the certificates, all of which can still be revoked early."""
-    wanted = frozenset(certificates)
-    views = pages.certificates_of(
-        connection,
-        incident=claims.incident,
-        subscriber=claims.subscriber,
-        certificates=sorted(wanted),
-    )
-    if not wanted or len(views) != len(wanted):
-        raise Refused(phrase("one of the certificates is not yours"), source=_SOURCE)
-    pending = frozenset(
-        chain.from_iterable(
-            reply.certificates
-            for reply in replies.pending_replies(
-                connection, subscriber=claims.subscriber
-            )
-        )
-    )
-    done = [
-        view.title
-        for view in views
-        if not view.can_be_revoked_early or view.certificate in pending
-    ]
-    if done:
-        raise Refused(
-            phrase("%(name)s has been reported or revoked meanwhile", name=done[0]),
-            source="somebody was faster",
-        )
-    return tuple(sorted(wanted))
-
-
-def _take_effect(
-    act: ReplyAct,
-    connection: Connection,
-    claims: LinkClaims,
-    *,
-    standing: Standing,
-    reply: ReplyId,
-    blocklist: KeyBlocklist | None,
-    now: datetime,
-) -> dict[str, object]:
-    """Do what an act does at once, and return what else its record says."""
-    detail: dict[str, object] = {}
-    match act:
-        case Acknowledge():
-            detail = {"choice": act.choice.value}
-        case SubmitCsrs():
-            detail = {
-                "csrs": file_csrs(
-                    act,
-                    connection,
-                    claims,
-                    standing=standing,
-                    reply=reply,
-                    blocklist=blocklist,
-                    now=now,
-                )
-            }
-        case ReportReplaced() | ReportNoLongerRequired():
-            pass
-        case ChangeContact():
-            return _change_contact(act, connection, claims, now=now)
-        case Undo():
-            if not replies.undo(
-                connection,
-                incident=claims.incident,
-                subscriber=claims.subscriber,
-                reply=act.reply,
-            ):
-                raise Refused(
-                    phrase("it can no longer be undone"),
-                    source="it has had its effect",
-                )
-            return {"undone": act.reply}
-    # Whoever hands something in has read the notice. Somebody who only names another
-    # person has not said so for that person.
-    replies.acknowledge(connection, subscriber=claims.subscriber, now=now)
-    look_now(connection, [claims.subscriber], now=now)
-    return detail
-
-
-def _change_contact(
-    act: ChangeContact, connection: Connection, claims: LinkClaims, *, now: datetime
-) -> dict[str, object]:
-    """Name a contact, who is told at once; let another go."""
-    added = change_contact(
-        connection,
-        incident=claims.incident,
-        subscriber=claims.subscriber,
-        change=act,
-    )
-    look_now(connection, [claims.subscriber], now=now)
-    return {"contact_added": added, "contact_removed": act.instead_of}
 
 
 def _taken(

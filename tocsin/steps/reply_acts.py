@@ -69,6 +69,45 @@ class ChangeContact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NotMine:
+    """
+    Somebody says that these certificates, or all of it, are somebody else's.
+
+    Args:
+        certificates: Which; empty: the sender is not the right person at all.
+        message: Whose they think it is, or anything else; may be empty.
+        named: Who should get our mails, where they know; added to the list.
+
+    """
+
+    certificates: tuple[CertificateId, ...]
+    message: str = ""
+    named: ChangeContact | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskHelp:
+    """
+    Somebody wants a person of the CA to call.
+
+    Args:
+        message: What stands in the way.
+        phone: Where they want to be called.
+
+    """
+
+    message: str
+    phone: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskExtension:
+    """Somebody asks for more time, and says why; there is none."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Undo:
     """A reply is taken back that has had no effect yet."""
 
@@ -81,5 +120,8 @@ ReplyAct = (
     | ReportReplaced
     | ReportNoLongerRequired
     | ChangeContact
+    | NotMine
+    | AskHelp
+    | AskExtension
     | Undo
 )

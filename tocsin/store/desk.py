@@ -144,6 +144,8 @@ class ReplyLine:
     state: ReplyState
     certificates: int
     received_at: datetime
+    message: str
+    phone: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,6 +229,8 @@ def latest_replies(
             state=ReplyState(row.state),
             certificates=len(row.certificate_ids),
             received_at=row.received_at,
+            message=row.message,
+            phone=row.phone,
         )
         for row in connection.execute(
             select(

@@ -81,6 +81,8 @@ def due_subscribers(
             SUBSCRIBER.c.ladder_position,
             SUBSCRIBER.c.acknowledged_at.is_not(None).label("acknowledged"),
             SUBSCRIBER.c.csr_refused_at.is_not(None).label("csr_refused"),
+            SUBSCRIBER.c.disowned_at,
+            SUBSCRIBER.c.help_asked_at,
         )
         .where(SUBSCRIBER.c.incident_id == incident, SUBSCRIBER.c.look_at <= now)
         .order_by(SUBSCRIBER.c.look_at)
@@ -108,6 +110,8 @@ def due_subscribers(
             has_refused_csr=bool(row.csr_refused),
             contacts=tuple(contacts[row.id]),
             escalations=tuple(escalations[row.id]),
+            disowned_at=row.disowned_at,
+            help_asked_at=row.help_asked_at,
         )
         for row in rows
     ]
@@ -196,6 +200,7 @@ def _contacts(
                 was_reached=NoticeState.SENT.value in states[row.id],
                 came_back=NoticeState.BOUNCED.value in states[row.id]
                 and not states[row.id] & _MAY_GET_THROUGH,
+                disowns=row.disowned_at is not None,
             )
         )
     return found

@@ -240,6 +240,7 @@ def _contacts(
             phone=row.phone,
             state=ContactState(row.state),
             named_by_reply=row.named_by_reply,
+            disowned_at=row.disowned_at,
         )
 
 
@@ -259,4 +260,6 @@ def _reply(row: Row[tuple[object, ...]]) -> ReplyView:
         certificates=tuple(CertificateId(number) for number in row.certificate_ids),
         contact=ContactId(row.contact_id),
         contact_name=row.contact_name,
+        message=row.message,
+        phone=row.phone,
     )

@@ -154,6 +154,8 @@ def file_reply(
     nonce: str,
     now: datetime,
     effective_at: datetime,
+    message: str = "",
+    phone: str = "",
 ) -> ReplyId | None:
     """
     Put a reply on record.
@@ -169,6 +171,8 @@ def file_reply(
         nonce: One form, one reply (I4).
         now: When, UTC.
         effective_at: When it takes effect, UTC.
+        message: What they wrote to the CA.
+        phone: Where they want to be called.
 
     Returns:
         None where the same form was filed before: nothing was changed.
@@ -205,6 +209,8 @@ def file_reply(
             nonce=nonce,
             received_at=now,
             effective_at=effective_at,
+            message=message,
+            phone=phone,
             certificate_ids=wanted,
         )
         .returning(REPLY.c.id)

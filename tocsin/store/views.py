@@ -137,6 +137,7 @@ class ContactView:
     phone: str
     state: ContactState
     named_by_reply: bool
+    disowned_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,11 +152,18 @@ class ReplyView:
     certificates: tuple[CertificateId, ...]
     contact: ContactId
     contact_name: str
+    message: str = ""
+    phone: str = ""
 
     @property
     def can_be_undone(self) -> bool:
         """Whether it has not had its effect yet."""
         return self.state is ReplyState.PENDING
+
+    @property
+    def brings_forward(self) -> bool:
+        """Whether certificates are revoked early when it takes effect."""
+        return self.kind in (ReplyKind.REPLACED, ReplyKind.NO_LONGER_REQUIRED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,6 +266,6 @@ class SubscriberView:
         return {
             certificate: reply
             for reply in self.replies
-            if reply.can_be_undone
+            if reply.can_be_undone and reply.brings_forward
             for certificate in reply.certificates
         }

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, case, func, select
 
 from models.base import table
 from models.incident import AffectedCertificate
-from models.outreach import Escalation, Notice
+from models.outreach import Escalation, Notice, Reply
 from models.revocation import Revocation
 from models.subscriber import Contact, Subscriber
 from models.terms import (
@@ -21,10 +21,13 @@ from models.terms import (
     EscalationState,
     IncidentId,
     ReplacementState,
+    ReplyKind,
+    ReplyState,
     RevocationState,
     SubscriberId,
 )
 from tocsin.policy.worklists import (
+    AskedByLink,
     CallableContact,
     LiveEscalation,
     LiveEscalations,
@@ -40,9 +43,11 @@ _SUBSCRIBER = table(Subscriber)
 _CONTACT = table(Contact)
 _NOTICE = table(Notice)
 _ESCALATION = table(Escalation)
+_REPLY = table(Reply)
 
 _UNREVOKED = (RevocationState.SCHEDULED.value, RevocationState.SUBMITTED.value)
 _OPEN = tuple(state.value for state in UNSETTLED)
+_ASKS = [kind.value for kind in ReplyKind if kind.tells_officers]
 _LIVE = [state.value for state in LIVE_ESCALATIONS]
 
 # A draft has no revocations yet, hence the outer join and the NULL.
@@ -235,6 +240,36 @@ def unreachable(
         nobody_left=totals.nobody,
         some_bounced=totals.some,
         certificates=int(totals.certificates),
+    )
+
+
+def asked_by_link(
+    connection: Connection, *, incident: IncidentId, limit: int
+) -> tuple[AskedByLink, ...]:
+    """List what people asked the CA's own for on their pages, the latest first."""
+    return tuple(
+        AskedByLink(
+            subscriber=SubscriberId(row.subscriber_id),
+            name=row.name,
+            kind=ReplyKind(row.kind),
+            received_at=row.received_at,
+        )
+        for row in connection.execute(
+            select(
+                _REPLY.c.subscriber_id,
+                _REPLY.c.kind,
+                _REPLY.c.received_at,
+                _SUBSCRIBER.c.name,
+            )
+            .join(_SUBSCRIBER, _SUBSCRIBER.c.id == _REPLY.c.subscriber_id)
+            .where(
+                _REPLY.c.incident_id == incident,
+                _REPLY.c.kind.in_(_ASKS),
+                _REPLY.c.state != ReplyState.UNDONE.value,
+            )
+            .order_by(_REPLY.c.received_at.desc(), _REPLY.c.id.desc())
+            .limit(limit)
+        )
     )
 
 

@@ -35,6 +35,7 @@ from tocsin.store.mail import mail_replies
 from tocsin.store.pages import subscriber_view
 from tocsin.store.session import reading
 from tocsin.store.views import SubscriberView
+from tocsin.store.wire import latest_checks
 
 _BASE = f"{DESK}/i/{{incident}}/s/{{subscriber}}"
 _MAILS = 50
@@ -98,6 +99,7 @@ def _subscriber(
             limit=_MAILS,
         )
         calls = calls_to(connection, [view.subscriber])
+        seen = latest_checks(connection, [one.certificate for one in view.certificates])
     return office.render(
         "subscriber",
         visitor,
@@ -108,6 +110,7 @@ def _subscriber(
         causes=IN_WORDS,
         mails=mails,
         calls=list(reversed(calls[view.subscriber])),
+        seen=seen,
         base=subscriber_path(view),
     )
 

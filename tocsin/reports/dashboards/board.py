@@ -10,6 +10,7 @@ from tocsin.policy.mail import MailReplies
 from tocsin.policy.pauses import LivePause
 from tocsin.policy.scope import ScopeChange
 from tocsin.policy.worklists import (
+    AskedByLink,
     LiveEscalations,
     Owing,
     TimetableEntry,
@@ -56,6 +57,7 @@ class Board:
         unreachable: Whom mail does not reach.
         pause: Why no notice leaves; None while they do.
         replies: What people wrote back.
+        asked: What they asked for on their pages, as many as a page lists.
         desk: Address of the incident's desk, where one acts after proving who one is.
         changes: Withdrawals and court orders, whatever became of them.
         links: Addresses of the pages themselves; those that are missing get no link.
@@ -71,6 +73,7 @@ class Board:
     desk: str
     pause: LivePause | None = None
     changes: tuple[ScopeChange, ...] = ()
+    asked: tuple[AskedByLink, ...] = ()
     links: Mapping[Page, str] = field(default_factory=dict)
 
     @property

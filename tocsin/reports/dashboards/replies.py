@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from models.terms import MailKind, MailTopic
+from models.terms import MailKind, MailTopic, ReplyKind
 from tocsin.policy.mail import MailReplyView
 from tocsin.reports.dashboards.board import Board
 from tocsin.reports.dashboards.words import (
@@ -20,9 +20,17 @@ _TOPICS = {
     MailTopic.PRIVATE_KEY: "**private key**",
     MailTopic.EXTENSION: "more time",
     MailTopic.NOT_ME: "not them",
+    MailTopic.HELP: "help",
     MailTopic.CSR: "holds a CSR",
 }
 """The first that applies is shown: a private key is an emergency of its own."""
+
+_ASKED = {
+    ReplyKind.ASK_HELP: "help",
+    ReplyKind.NOT_MINE: "not them",
+    ReplyKind.ASK_EXTENSION: "more time",
+}
+"""What people ask for on their pages, in the order in which somebody is needed."""
 
 
 def answer(board: Board) -> str:
@@ -33,10 +41,18 @@ def answer(board: Board) -> str:
             f"AT RISK: {plural(replies.private_keys, 'message')} held a private key: "
             "each is a key compromise."
         )
-    if not replies.total:
+    asked = {kind: board.figures.replies[kind] for kind in _ASKED}
+    if not replies.total and not any(asked.values()):
         return "Nobody is needed: nobody wrote."
     clauses = [
-        plural(replies.people, "message"),
+        *([plural(replies.people, "message")] if replies.total else []),
+        *(
+            f"{asked[kind]:,} for {words} on their page"
+            if kind is not ReplyKind.NOT_MINE
+            else f"{asked[kind]:,} on their page that it is not theirs"
+            for kind, words in _ASKED.items()
+            if asked[kind]
+        ),
         *([f"{replies.extensions:,} for more time"] if replies.extensions else []),
         *(
             [f"of {replies.unattributed:,} nobody knows whose"]
@@ -54,6 +70,19 @@ def answer(board: Board) -> str:
 def parts(board: Board) -> Iterator[str]:
     """List them, the newest first."""
     replies = board.replies
+    if board.asked:
+        yield table(
+            ("On the page", "Received", "About"),
+            "",
+            [
+                (
+                    link(row.name, board.subscriber_desk(row.subscriber)),
+                    short(row.received_at, board),
+                    _ASKED[row.kind],
+                )
+                for row in board.asked
+            ],
+        )
     if replies.rows:
         yield table(
             ("From", "Received", "About", "Subject"),

@@ -32,6 +32,8 @@ CAUSES = {
     EscalationCause.CSR_REFUSED: "CSR unusable",
     EscalationCause.NOT_INSTALLED: "not installed",
     EscalationCause.NOT_REPLACED: "not replaced",
+    EscalationCause.NOT_THEIRS: "not theirs",
+    EscalationCause.HELP_WANTED: "help wanted",
     EscalationCause.FORECAST_LATE: "will be late",
     EscalationCause.STEP_MISSED: "step missed",
     EscalationCause.ORDER_OVERDUE: "court order",

@@ -14,6 +14,7 @@ from models import (  # noqa: F401 - importing them fills the metadata
     revocation,
     scope,
     subscriber,
+    wire,
 )
 
 
