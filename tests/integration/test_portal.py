@@ -442,6 +442,98 @@ def test_i4_same_form_sent_twice_leads_to_the_same_confirmation(world: World) ->
     assert world.count(table(Reply)) == 1
 
 
+def _colleague(world: World) -> str:
+    """Add a second contact; return the address of their page."""
+    with writing(world.engine) as connection:
+        colleague = insert_contact(
+            connection,
+            world.incident,
+            world.subscriber,
+            "lee@clinic.example",
+            rank=2,
+            name="Lee Siu Ling",
+        )
+    return "/s/" + LINKS.sign(claims_for(world.incident, world.subscriber, colleague))
+
+
+def test_nobody_overwrites_unseen_what_a_colleague_did_meanwhile(
+    world: World,
+) -> None:
+    colleague = _colleague(world)
+    mine = {"certificate": str(world.certificates[0])}
+    check = world.http.post(f"{world.base}/replaced/check", data=mine)
+    theirs = {"certificate": str(world.certificates[1])}
+    their_check = world.http.post(f"{colleague}/replaced/check", data=theirs)
+    world.http.post(
+        f"{colleague}/replaced", data=theirs | {"nonce": nonce_in(their_check)}
+    )
+    world.clock.step_to(LAUNCH + timedelta(minutes=2))
+
+    told = world.http.post(
+        f"{world.base}/replaced", data=mine | {"nonce": nonce_in(check)}
+    )
+
+    assert told.status_code == 409
+    assert "1 certificate reported as replaced by Lee Siu Ling (contact 2)" in told.text
+    assert "2 minutes ago" in told.text
+    assert world.count(table(Reply)) == 1
+    again = world.http.post(
+        f"{world.base}/replaced", data=mine | {"nonce": nonce_in(told)}
+    )
+    assert again.status_code == 303
+    assert world.count(table(Reply)) == 2
+
+
+def test_what_a_colleague_did_while_a_form_lay_open_is_shown_on_the_check_page(
+    world: World,
+) -> None:
+    colleague = _colleague(world)
+    form = world.http.get(f"{world.base}/acknowledge").text
+    seen = re.search(r'name="seen" value="(\d+)"', form)
+    assert seen
+    check = world.http.post(f"{colleague}/acknowledge/check", data={"choice": "mine"})
+    world.http.post(
+        f"{colleague}/acknowledge", data={"choice": "mine", "nonce": nonce_in(check)}
+    )
+
+    told = world.http.post(
+        f"{world.base}/acknowledge/check", data={"choice": "mine", "seen": seen[1]}
+    )
+
+    assert told.status_code == 200
+    assert "Notice acknowledged by Lee Siu Ling (contact 2)" in told.text
+
+
+def test_nonce_is_of_one_state_of_things_however_its_end_is_altered(
+    world: World,
+) -> None:
+    world.do("acknowledge", {"choice": "mine"})
+    data = {"choice": "passed-on"}
+    check = world.http.post(f"{world.base}/acknowledge/check", data=data)
+    nonce = nonce_in(check)
+    assert nonce.endswith("~1")
+
+    for altered in (nonce.removesuffix("1") + "99", nonce.removesuffix("~1")):
+        answer = world.http.post(
+            f"{world.base}/acknowledge", data=data | {"nonce": altered}
+        )
+        assert answer.status_code == 409
+    assert world.count(table(Reply)) == 1
+
+
+def test_colleagues_addresses_are_not_shown_in_full(world: World) -> None:
+    colleague = _colleague(world)
+
+    for page in (
+        world.http.get(world.base).text,
+        world.http.get(f"{world.base}/contact").text,
+    ):
+        assert "admin@clinic.example" in page
+        assert "lee@clinic.example" not in page
+        assert "l***@clinic.example" in page
+    assert "lee@clinic.example" in world.http.get(colleague).text
+
+
 def test_report_of_all_takes_those_that_can_be_reported(world: World) -> None:
     world.do("replaced", {"certificate": str(world.certificates[0])})
     world.do("no-longer-required", {"all": "1"})
@@ -527,7 +619,9 @@ def test_asking_for_a_person_can_be_taken_back_on_the_page(
         "time of the revocation stays" in world.http.get(done.headers["location"]).text
     )
 
-    answer = world.http.post(undo, data={"nonce": nonce_in(world.http.get(undo))})
+    answer = world.http.post(
+        undo, data={"nonce": nonce_in(world.http.get(undo)), "sure": "1"}
+    )
 
     assert answer.status_code == 303
     assert (

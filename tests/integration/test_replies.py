@@ -40,7 +40,7 @@ from models.terms import (
 from tocsin.clock import SteppedClock
 from tocsin.errors import Refused
 from tocsin.links import LinkClaims
-from tocsin.steps.replies import Taken, apply_due_replies, take_reply
+from tocsin.steps.replies import Overtaken, Taken, apply_due_replies, take_reply
 from tocsin.steps.reply_acts import (
     Acknowledge,
     AcknowledgeChoice,
@@ -81,7 +81,9 @@ class Clinic:
     others: list[CertificateId]
     claims: LinkClaims
 
-    def take(self, act: ReplyAct, nonce: str = "form-1") -> Taken:
+    def take(
+        self, act: ReplyAct, nonce: str = "form-1", *, seen: ReplyId | None = None
+    ) -> Taken:
         return take_reply(
             self.engine,
             claims=self.claims,
@@ -90,6 +92,7 @@ class Clinic:
             clock=self.clock,
             grace_within=GRACE,
             mail_domain="ca.example",
+            seen=seen,
         )
 
     def apply(self) -> tuple[int, int]:
@@ -181,6 +184,27 @@ def test_i4_reply_is_filed_once_when_the_same_form_is_sent_twice(
     assert second.reply == first.reply
     assert clinic.count(REPLY) == 1
     assert len(clinic.acts()) == 1
+
+
+def test_nothing_is_filed_when_somebody_did_something_since_the_page_was_made(
+    clinic: Clinic,
+) -> None:
+    first = clinic.take(READ_IT)
+    act = ReportReplaced(certificates=(clinic.certificates[0],))
+
+    with pytest.raises(Overtaken):
+        clinic.take(act, "form-2", seen=ReplyId(0))
+    assert clinic.count(REPLY) == 1
+    assert clinic.take(act, "form-2", seen=first.reply).is_new
+
+
+def test_i4_same_form_is_known_again_though_something_was_done_since(
+    clinic: Clinic,
+) -> None:
+    first = clinic.take(READ_IT, "form-1", seen=ReplyId(0))
+    clinic.take(READ_IT, "form-2")
+
+    assert clinic.take(READ_IT, "form-1", seen=ReplyId(0)).reply == first.reply
 
 
 def test_i5_each_reply_is_on_record_with_the_contact_who_made_it(

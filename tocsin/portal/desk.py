@@ -42,6 +42,7 @@ from tocsin.store.views import (
 from tocsin.store.wire import WireView, latest_checks
 from tocsin.wire import Wire
 
+_LONGEST_KEY = 18
 _FORM_WITHIN = timedelta(hours=12)
 """How long a page with a form can lie open; a link lives longer."""
 
@@ -237,23 +238,29 @@ class Desk:
         """
         Return the nonce of a check page.
 
-        It is good for this act by this contact only: what was shown is what is done.
+        It is good for this act by this contact only, on this state of things: what was
+        shown is what is done.
         """
-        return self.links.sign(
+        seen = visit.view.latest if isinstance(visit, Visit) else 0
+        token = self.links.sign(
             LinkClaims(
                 incident=visit.claims.incident,
                 subscriber=visit.claims.subscriber,
                 contact=visit.claims.contact,
-                purpose=_purpose(act),
+                purpose=_purpose(act, seen),
                 generation=secrets.randbits(62),
                 expires_at=self.clock.now() + _FORM_WITHIN,
             )
         )
+        return f"{token}~{seen}" if seen else token
 
     def read_form(self, visit: Visitor, act: ReplyAct | Take, nonce: str) -> str | None:
         """Return what the reply is filed under; None where the check page was not this."""
+        token, _, _ = nonce.partition("~")
         try:
-            claims = self.links.read(nonce, purpose=_purpose(act), now=self.clock.now())
+            claims = self.links.read(
+                token, purpose=_purpose(act, seen_on(nonce)), now=self.clock.now()
+            )
         except Refused:
             return None
         is_theirs = (
@@ -285,8 +292,15 @@ def _filed_under(nonce: str) -> str:
     return hashlib.sha256(nonce.encode()).hexdigest()
 
 
-def _purpose(act: ReplyAct | Take) -> str:
-    content = json.dumps([type(act).__name__, asdict(act)], sort_keys=True)
+def seen_on(nonce: str) -> ReplyId:
+    """Return the last reply that the page of a form was made from; 0: none."""
+    _, _, seen = nonce.partition("~")
+    is_key = seen.isascii() and seen.isdigit() and len(seen) <= _LONGEST_KEY
+    return ReplyId(int(seen)) if is_key else ReplyId(0)
+
+
+def _purpose(act: ReplyAct | Take, seen: int) -> str:
+    content = json.dumps([type(act).__name__, asdict(act), seen], sort_keys=True)
     return "form:" + hashlib.sha256(content.encode()).hexdigest()[:32]
 
 

@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from tocsin.intake.csr.requests import making_command
+from tocsin.policy.contacts import masked
 from tocsin.portal.moments import distance
 from tocsin.portal.tongues import Tongue
 
@@ -43,6 +44,7 @@ def page_environment(tongue: Tongue, *, stylesheet_version: str = "") -> Environ
     environment.filters |= {
         "count": _count,
         "number": tongue.language.number,
+        "masked": masked,
         "serial": _serial,
         "say": tongue.say,
         "distance": lambda span: tongue.say(distance(span)),

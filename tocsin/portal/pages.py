@@ -11,7 +11,7 @@ from models.terms import ReplyId, ReplyKind
 from tocsin.errors import Broken, Refused
 from tocsin.phrases import phrase
 from tocsin.portal.ask_forms import parse_extension, parse_help, parse_not_mine
-from tocsin.portal.desk import DeadLink, Desk, TheDesk, Visit
+from tocsin.portal.desk import DeadLink, Desk, TheDesk, Visit, seen_on
 from tocsin.portal.forms import (
     Parsed,
     Parser,
@@ -29,7 +29,7 @@ from tocsin.portal.forms import (
 )
 from tocsin.portal.looking import Looker, look_if_agreed
 from tocsin.steps.csrs import note_refused_csrs
-from tocsin.steps.replies import Taken, take_reply
+from tocsin.steps.replies import Overtaken, Taken, take_reply
 from tocsin.steps.reply_acts import Undo
 from tocsin.store.views import ReplyView, Selection
 
@@ -58,6 +58,13 @@ _EMPTY: Mapping[str, object] = {
 }
 """What a form shows before anybody touches it: nothing is ticked or chosen."""
 
+_OVERTAKEN = Problem(
+    field="check",
+    message=phrase(
+        "Somebody else did something since this page was made. Look at it, then press"
+        " the button if it is still right."
+    ),
+)
 _NOT_MENDED = Problem(
     field="check",
     message=phrase(
@@ -122,7 +129,6 @@ ACTS = (
     ActPage(slug="more-time", kind=ReplyKind.ASK_EXTENSION, parse=parse_extension),
 )
 
-_TEMPLATES = {act.kind: act.slug for act in ACTS} | {ReplyKind.UNDO: "undo"}
 Sent = Annotated[Submitted, Depends(read_submitted)]
 
 
@@ -182,7 +188,7 @@ def _check_of(act: ActPage) -> Callable[..., Response]:
         if act.looks is not None:
             shown = {**parsed.shown, **act.looks(desk, visit, sent, parsed.act)}
             parsed = replace(parsed, shown=shown)
-        return _check(desk, visit, act, parsed)
+        return _check(desk, visit, act, parsed, since=_seen_before(sent))
 
     check.__name__ = f"{act.slug}-check"
     return check
@@ -196,34 +202,14 @@ def _deed_of(act: ActPage) -> Callable[..., Response]:
             return _see(visit, known)
         if not visit.view.takes_replies:
             return _over(desk, visit)
+        seen = seen_on(sent.one("nonce"))
         parsed = act.parse(desk, visit, sent)
         if parsed.act is None:
-            return _form(desk, visit, act, parsed)
+            return _form(desk, visit, act, parsed, since=seen)
         nonce = desk.read_form(visit, parsed.act, sent.one("nonce"))
         if nonce is None:
             return _check(desk, visit, act, parsed, problems=(_NOT_MENDED,))
-        try:
-            taken = take_reply(
-                desk.engine,
-                claims=visit.claims,
-                act=parsed.act,
-                nonce=nonce,
-                clock=desk.clock,
-                grace_within=desk.config.grace_within,
-                mail_domain=desk.config.mail_domain,
-                blocklist=desk.config.key_blocklist,
-            )
-        except Refused as refusal:
-            problem = Problem(
-                field="check", message=phrase("%(reason)s.", reason=refusal.message)
-            )
-            return _form(
-                desk,
-                _opened(desk, token, act, sent),
-                act,
-                Parsed(values=parsed.values, problems=(problem,)),
-            )
-        return _after(desk, visit, parsed, taken)
+        return _do(desk, visit, act, parsed, sent, nonce=nonce)
 
     deed.__name__ = f"{act.slug}-deed"
     return deed
@@ -247,6 +233,49 @@ def _kept(sent: Submitted) -> Parsed:
             "all": sent.one("all") == "1" and not sent.one("show"),
         }
     )
+
+
+def _do(
+    desk: Desk,
+    visit: Visit,
+    act: ActPage,
+    parsed: Parsed,
+    sent: Submitted,
+    *,
+    nonce: str,
+) -> Response:
+    if parsed.act is None:
+        raise Broken("there is nothing to do")
+    seen = seen_on(sent.one("nonce"))
+    try:
+        taken = take_reply(
+            desk.engine,
+            claims=visit.claims,
+            act=parsed.act,
+            nonce=nonce,
+            clock=desk.clock,
+            grace_within=desk.config.grace_within,
+            mail_domain=desk.config.mail_domain,
+            blocklist=desk.config.key_blocklist,
+            seen=seen,
+        )
+    except Overtaken:
+        now = _opened(desk, visit.token, act, sent)
+        again = act.parse(desk, now, sent)
+        if again.act is None:
+            return _form(desk, now, act, again, since=seen)
+        return _check(desk, now, act, again, problems=(_OVERTAKEN,), since=seen)
+    except Refused as refusal:
+        problem = Problem(
+            field="check", message=phrase("%(reason)s.", reason=refusal.message)
+        )
+        return _form(
+            desk,
+            _opened(desk, visit.token, act, sent),
+            act,
+            Parsed(values=parsed.values, problems=(problem,)),
+        )
+    return _after(desk, visit, parsed, taken)
 
 
 def _undo_check(desk: TheDesk, token: str, reply: str) -> Response:
@@ -316,7 +345,14 @@ def _same_form(desk: Desk, visit: Visit, sent: Submitted) -> ReplyId | None:
     return desk.reply_of_form(visit, nonce) if nonce else None
 
 
-def _form(desk: Desk, visit: Visit, act: ActPage, parsed: Parsed) -> Response:
+def _form(
+    desk: Desk,
+    visit: Visit,
+    act: ActPage,
+    parsed: Parsed,
+    *,
+    since: ReplyId | None = None,
+) -> Response:
     return _render(
         desk,
         visit,
@@ -324,6 +360,7 @@ def _form(desk: Desk, visit: Visit, act: ActPage, parsed: Parsed) -> Response:
         status=_MENDABLE if parsed.problems else _OK,
         act=act,
         problems=parsed.problems,
+        news=() if since is None else visit.view.since(since),
         values={**_EMPTY, **parsed.values},
         refused=parsed.shown.get("refused", ()),
     )
@@ -336,6 +373,7 @@ def _check(
     parsed: Parsed,
     *,
     problems: tuple[Problem, ...] = (),
+    since: ReplyId | None = None,
 ) -> Response:
     if parsed.act is None:
         raise Broken("there is nothing to check")
@@ -346,6 +384,7 @@ def _check(
         status=_CONFLICT if problems else _OK,
         act=act,
         problems=problems,
+        news=() if since is None else visit.view.since(since),
         carried=parsed.carried,
         nonce=desk.sign_form(visit, parsed.act),
         values=parsed.values,
@@ -389,6 +428,13 @@ def _see(visit: Visit, reply: ReplyId) -> RedirectResponse:
     return RedirectResponse(f"{visit.base}/done/{reply}", status_code=_SEE_OTHER)
 
 
+def _seen_before(sent: Submitted) -> ReplyId | None:
+    """Return what the form was made from, where the browser says so."""
+    text = sent.one("seen")
+    is_key = text.isascii() and text.isdigit() and len(text) <= _LONGEST_KEY
+    return ReplyId(int(text)) if is_key else None
+
+
 def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS else 1
 
@@ -398,7 +444,7 @@ def _render(
 ) -> HTMLResponse:
     return desk.pages.render(
         name,
-        {"problems": (), **desk.context(visit, **context)},
+        {"problems": (), "news": (), **desk.context(visit, **context)},
         asked=desk.asked,
         own=visit.view.language,
         zone=visit.view.zone,

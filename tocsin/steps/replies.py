@@ -33,6 +33,10 @@ _STATE_AFTER = {
 }
 
 
+class Overtaken(Refused):
+    """Somebody else did something since the page was made; nothing was done."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
     """
@@ -77,6 +81,7 @@ def take_reply(
     grace_within: timedelta,
     mail_domain: str,
     blocklist: KeyBlocklist | None = None,
+    seen: ReplyId | None = None,
 ) -> Taken:
     """
     File a reply, in one transaction with its act on record (I5).
@@ -91,8 +96,10 @@ def take_reply(
             calls a person.
         mail_domain: Of the Message-IDs of what is planned by it.
         blocklist: Keys known to be compromised, where the CA keeps such a list.
+        seen: The last reply that its page was made from; None: there was no page.
 
     Raises:
+        Overtaken: Somebody did something since: show it first.
         Refused: The link is dead, the incident does not run, a certificate is not the
             subscriber's, or the act makes no sense (any more).
 
@@ -110,6 +117,12 @@ def take_reply(
             raise Refused(
                 phrase("this incident takes no replies any more"),
                 source="the incident is over",
+            )
+        if seen is not None and seen < replies.latest_reply(
+            connection, subscriber=claims.subscriber
+        ):
+            raise Overtaken(
+                phrase("somebody did something meanwhile"), source="nobody unseen"
             )
         filing = filing_of(act, connection, claims, now=now, grace_within=grace_within)
         reply = replies.file_reply(

@@ -172,7 +172,7 @@ CONTACTS = (
     )
     .order_by(CONTACT.c.rank, CONTACT.c.id)
 )
-_WITH_NAME = select(REPLY, CONTACT.c.name.label("contact_name")).join(
+_WITH_NAME = select(REPLY, CONTACT.c.name.label("contact_name"), CONTACT.c.rank).join(
     CONTACT, CONTACT.c.id == REPLY.c.contact_id
 )
 REPLY_OF = _WITH_NAME.where(

@@ -260,6 +260,7 @@ def _reply(row: Row[tuple[object, ...]]) -> ReplyView:
         certificates=tuple(CertificateId(number) for number in row.certificate_ids),
         contact=ContactId(row.contact_id),
         contact_name=row.contact_name,
+        contact_rank=row.rank,
         message=row.message,
         phone=row.phone,
     )

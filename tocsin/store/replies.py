@@ -142,6 +142,14 @@ def reply_with_nonce(
     return _filed(row) if row else None
 
 
+def latest_reply(connection: Connection, *, subscriber: SubscriberId) -> ReplyId:
+    """Return the last reply of a subscriber; 0: there is none."""
+    latest = connection.execute(
+        select(func.max(REPLY.c.id)).where(REPLY.c.subscriber_id == subscriber)
+    ).scalar()
+    return ReplyId(latest or 0)
+
+
 def file_reply(
     connection: Connection,
     *,

@@ -152,6 +152,7 @@ class ReplyView:
     certificates: tuple[CertificateId, ...]
     contact: ContactId
     contact_name: str
+    contact_rank: int = 1
     message: str = ""
     phone: str = ""
 
@@ -259,6 +260,15 @@ class SubscriberView:
     def takes_replies(self) -> bool:
         """Whether acts still make sense."""
         return self.state is IncidentState.RUNNING
+
+    @property
+    def latest(self) -> ReplyId:
+        """The last reply that this page was made from; 0: there was none."""
+        return max((reply.reply for reply in self.replies), default=ReplyId(0))
+
+    def since(self, seen: ReplyId) -> tuple[ReplyView, ...]:
+        """Return what somebody did after a page was made, the latest first."""
+        return tuple(reply for reply in self.replies if reply.reply > seen)
 
     @property
     def pending(self) -> Mapping[CertificateId, ReplyView]:
