@@ -1,11 +1,14 @@
 """The founding case on the real engine: 1,111 certificates, 240 subscribers, five days."""
 
+import json
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from fakes.demo import WITHIN, kill_when, start_demo
 from fakes.direct_driver import DirectDriver
 
 from tocsin.demo import record
@@ -14,7 +17,7 @@ from tocsin.demo.machine import run_replay
 from tocsin.demo.replay import Moment
 from tocsin.demo.summary import DemoSummary
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 
 _DIFFERENT_EACH_RUN = {
     "incident",
@@ -29,19 +32,13 @@ LAST_HOUR = record.DEADLINE.replace(hour=20)
 """Everything is published, and the deadline has not passed."""
 
 
-class Interrupted(Exception):  # noqa: N818 - named for what happened
-    """The replay was stopped half-way."""
-
-
 def _replay(folder: Folder, show: Callable[[Moment], None]) -> DemoSummary:
     return run_replay(folder, make_driver=DirectDriver, show=show)
 
 
-def _figures(summary: DemoSummary) -> dict[str, Any]:
+def _figures(told: dict[str, Any]) -> dict[str, Any]:
     return {
-        name: value
-        for name, value in summary.as_json().items()
-        if name not in _DIFFERENT_EACH_RUN
+        name: value for name, value in told.items() if name not in _DIFFERENT_EACH_RUN
     }
 
 
@@ -132,27 +129,31 @@ def test_reports_are_written_when_the_replay_ends(
     assert "1,111" in (folder.reports / "status.md").read_text("utf-8")
 
 
-def test_i4_the_same_figures_result_when_the_replay_is_interrupted_stops_and_goes_on(
+def test_i4_the_same_figures_result_when_it_stops_and_every_process_is_killed(
     summary: DemoSummary, tmp_path: Path
 ) -> None:
-    folder = Folder(tmp_path)
-    folder.open()
+    folder, told = Folder(tmp_path / "demo"), tmp_path / "summary.json"
 
-    def until(instant: datetime) -> Callable[[Moment], None]:
-        def show(moment: Moment) -> None:
-            if moment.now >= instant:
-                raise Interrupted
+    def has_begun() -> bool:
+        return folder.data.is_dir() and any(folder.data.glob("*.sqlite"))
 
-        return show
+    def has_replies() -> bool:
+        now = folder.progress().now
+        return now is not None and now > record.LAUNCHED_AT + timedelta(hours=8)
 
-    for instant in (record.LAUNCHED_AT, record.STATUSES[0].at.replace(day=22)):
-        with pytest.raises(Interrupted):
-            _replay(folder, until(instant))
-        folder.open()
-    for moment in (record.LAUNCHED_AT.replace(day=23), LAST_HOUR):
-        run_replay(folder, make_driver=DirectDriver, show=lambda _: None, until=moment)
-        assert folder.progress().now == moment
-        folder.open()
-    again = _replay(folder, lambda _: None)
+    def revokes() -> bool:
+        now = folder.progress().now
+        return now is not None and now > record.DEADLINE - timedelta(hours=3)
 
-    assert _figures(again) == _figures(summary)
+    for condition in (has_begun, has_replies):
+        kill_when(start_demo(folder.root, told), condition)
+    stop = datetime(2024, 3, 22, 9, tzinfo=ZoneInfo(record.ZONE))
+    until = ("--until", f"{stop:%Y-%m-%d %H:%M}")
+    assert start_demo(folder.root, told, *until).wait(WITHIN) == 0
+    assert folder.progress().now == stop
+    kill_when(start_demo(folder.root, told), revokes)
+    assert start_demo(folder.root, told).wait(WITHIN) == 0
+
+    again = json.loads(told.read_text("utf-8"))
+    expected = json.loads(json.dumps(summary.as_json()))
+    assert _figures(again) == _figures(expected)
