@@ -1,19 +1,17 @@
 """Engine and guard as processes that are started again and again, and killed."""
 
-import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
-from multiprocessing import forkserver
-from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.context import ForkServerProcess
 from multiprocessing.synchronize import Event
 from pathlib import Path
+
+from fakes.forks import forks
 
 from tocsin.ca.factory import find_backend
 from tocsin.ca.options import read_options
@@ -105,24 +103,6 @@ def live(world: World, actor: str, is_ready: Event) -> None:
             actor=actor,
         )
         pause.wait(_BETWEEN_PASSES)
-
-
-@cache
-def forks() -> ForkServerContext:
-    """Return what starts lives quickly: everything is imported once."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "fakes.due_at", "fakes.real_cas"])
-    before = os.environ.get("PYTHONPATH")
-    # Until Python 3.13 what it imports beforehand is looked for nowhere else.
-    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
-    try:
-        forkserver.ensure_running()
-    finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
-    return context
 
 
 @contextmanager

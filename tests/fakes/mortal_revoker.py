@@ -59,7 +59,7 @@ class MortalCa:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--url", required=True)
     parser.add_argument("--ca", type=Path, required=True)
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--after", type=int, default=0)
     parser.add_argument("--batch", type=int, default=500)
     parser.add_argument("--actor", default="engine")
-    given = parser.parse_args()
+    given = parser.parse_args(words)
     clock = SteppedClock(given.now)
     engine = open_engine(given.url)
     inner = EmbeddedCa(given.ca, clock=clock)

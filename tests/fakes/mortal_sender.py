@@ -3,7 +3,7 @@
 import argparse
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -65,7 +65,7 @@ class MortalWitness:
         self._note("ended")
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--url", required=True)
     parser.add_argument("--port", type=int, required=True)
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--until-done", type=bool, default=False)
     parser.add_argument("--connections", type=int, default=4)
     parser.add_argument("--journals", type=Path)
-    given = parser.parse_args()
+    given = parser.parse_args(words)
     engine = open_engine(given.url)
     inner = SmtpMailer(
         "127.0.0.1",

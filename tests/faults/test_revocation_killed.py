@@ -1,14 +1,14 @@
 import signal
-import subprocess
-import sys
 from datetime import datetime, timedelta
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-import fakes.mortal_revoker
 import pytest
 from factories import REVOCATION
 from fakes.cas import calls_by_serial
+from fakes.forks import ended, start_fork
 from fakes.launched import LaunchedIncident, launch
+from fakes.mortal_revoker import main
 from sqlalchemy import Engine
 
 from tocsin.ca.issuers import open_database
@@ -16,7 +16,6 @@ from tocsin.clock import SteppedClock
 
 pytestmark = pytest.mark.faults
 
-SCRIPT = Path(fakes.mortal_revoker.__file__)
 AFTER_THE_CLAIM = REVOCATION + timedelta(minutes=2)
 COUNT = 150  # of which 100 are recorded when the process dies in mid-call
 
@@ -28,21 +27,17 @@ def launched(engine: Engine, tmp_path: Path, clock: SteppedClock) -> LaunchedInc
 
 def start(
     launched: LaunchedIncident, now: datetime, **options: object
-) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-P", str(SCRIPT)]
+) -> ForkServerProcess:
     named: dict[str, object] = {
         "url": launched.engine.url.render_as_string(hide_password=False),
         "ca": launched.directory,
         "now": now.isoformat(),
-    } | options
-    for name, value in named.items():
-        command += [f"--{name}", str(value)]
-    return subprocess.Popen(command)
+    }
+    return start_fork(main, named | options)
 
 
 def run(launched: LaunchedIncident, now: datetime, **options: object) -> int:
-    process = start(launched, now, **options)
-    return process.wait(timeout=120)
+    return ended(start(launched, now, **options))
 
 
 def at_the_ca(launched: LaunchedIncident) -> dict[bytes, tuple[int, int]]:
@@ -124,7 +119,7 @@ def test_i4_engine_and_guard_at_once_revoke_nothing_twice(
         for actor in ("engine", "guard")
     ]
 
-    assert [process.wait(timeout=120) for process in both] == [0, 0]
+    assert [ended(process) for process in both] == [0, 0]
     assert run(launched, AFTER_THE_CLAIM) == 0  # proofs that one left to the other
     assert_each_once(launched, 600)
 
@@ -139,7 +134,7 @@ def test_i4_the_guard_goes_on_when_the_engine_is_killed_beside_it(
     )
     guard = start(launched, REVOCATION, actor="guard", batch=50)
 
-    assert dying.wait(timeout=120) in (-signal.SIGKILL, 0)
-    assert guard.wait(timeout=120) == 0
+    assert ended(dying) in (-signal.SIGKILL, 0)
+    assert ended(guard) == 0
     assert run(launched, AFTER_THE_CLAIM, actor="guard") == 0
     assert_each_once(launched, 300)

@@ -1,20 +1,19 @@
 """A process that sends is killed at each boundary: no notice is lost, none leaves uncounted."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from email import message_from_bytes
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from random import Random
 
-import fakes.mortal_sender
 import pytest
 from factories import LAUNCH
+from fakes.forks import ended, start_fork
+from fakes.mortal_sender import main
 from fakes.planned import Planned, addresses, plan_notices
 from fakes.scripted_relay import ScriptedRelay
 from sqlalchemy import Engine
@@ -24,7 +23,6 @@ from tocsin.steps.send import LEASE_WITHIN
 
 pytestmark = pytest.mark.faults
 
-SCRIPT = Path(fakes.mortal_sender.__file__)
 COUNT = 50
 BATCH = 20
 CONNECTIONS = 4
@@ -42,25 +40,21 @@ def journals(tmp_path: Path) -> Path:
 
 def start(
     planned: Planned, relay: ScriptedRelay, now: datetime, **options: object
-) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-P", str(SCRIPT)]
+) -> ForkServerProcess:
     named: dict[str, object] = {
         "url": planned.engine.url.render_as_string(hide_password=False),
         "port": relay.port,
         "now": now.isoformat(),
         "batch": BATCH,
         "connections": CONNECTIONS,
-    } | options
-    for name, value in named.items():
-        command += [f"--{name}", str(value)]
-    paths = os.pathsep.join([str(SCRIPT.parents[1]), str(SCRIPT.parents[2])])
-    return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": paths})
+    }
+    return start_fork(main, named | options)
 
 
 def run(
     planned: Planned, relay: ScriptedRelay, now: datetime, **options: object
 ) -> int:
-    return start(planned, relay, now, **options).wait(timeout=120)
+    return ended(start(planned, relay, now, **options))
 
 
 def assert_each_left(planned: Planned, relay: ScriptedRelay) -> Counter[str]:
@@ -161,9 +155,9 @@ def test_i4_no_notice_is_lost_when_the_process_is_killed_from_outside(
     process = start(planned, relay, LAUNCH, journals=journals)
     until = time.monotonic() + 60
     while len(relay.taken) < 15 and time.monotonic() < until:
-        process.poll()
+        process.join(0.001)
     process.kill()
-    process.wait()
+    process.join()
 
     assert run(planned, relay, LAUNCH, journals=journals) == 0
     assert run(planned, relay, LAUNCH + timedelta(minutes=1), journals=journals) == 0
@@ -192,7 +186,7 @@ def test_i4_two_processes_at_once_send_nothing_twice(
     planned: Planned, relay: ScriptedRelay, journals: Path
 ) -> None:
     both = [start(planned, relay, LAUNCH, batch=5, journals=journals) for _ in range(2)]
-    codes = [process.wait(timeout=120) for process in both]
+    codes = [ended(process) for process in both]
 
     assert codes == [0, 0]
     assert assert_each_left(planned, relay) == Counter()
