@@ -410,7 +410,7 @@ def _draft_being_read(world: OfficeWorld) -> Iterator[IncidentId]:
             revocation_starts_at=None,
         )
     read = threading.Event()
-    world.app.state.office.imports.start(draft, "form", lambda: bool(read.wait(200)))
+    world.app.state.office.imports.start(draft, lambda: bool(read.wait(200)))
     try:
         yield draft
     finally:

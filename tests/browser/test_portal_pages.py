@@ -343,7 +343,7 @@ def test_contact_is_added_and_the_old_one_leaves(come: Come) -> None:
     visitor.press()
     visitor.look("contact-done")
     visitor.follow("#contacts")
-    expect(visitor.page.locator(".contacts")).to_contain_text("wong@clinic.example")
+    expect(visitor.page.locator(".contacts")).to_contain_text("Wong Ka Yan")
 
     visitor.go("/contact")
     me = visitor.page.locator("input[name=instead_of]").nth(1).get_attribute("value")

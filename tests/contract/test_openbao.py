@@ -134,7 +134,7 @@ def test_the_crl_lags_until_it_is_rotated_when_the_mount_rebuilds_by_itself(
         publication, issuer_key=issuer_key, wanted=wanted, now=SystemClock().now()
     )
 
-    assert (before.published, before.missing) == ((), (1,))
+    assert (before.published, before.ocsp_only) == ((), (1,))
     assert [found.certificate_id for found in after.published] == [1]
 
 

@@ -162,7 +162,9 @@ def test_preview_writes_mail_and_page_and_records_nothing(
     assert "Attached: certificates.csv, revocation.ics" in done.stdout
     page = mail.get_body(("html",))
     assert page is not None
-    assert (out / names[1]).read_text("utf-8") == page.get_content()
+    assert (out / names[1]).read_text("utf-8") == page.get_content().replace(
+        "\r\n", "\n"
+    )
     assert {stat.S_IMODE(path.stat().st_mode) for path in out.iterdir()} == {0o600}
     assert counted(planned.engine, Notice) == counted(planned.engine, Act) == 0
 

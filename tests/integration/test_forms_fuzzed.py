@@ -318,7 +318,11 @@ def _noted(label: str) -> set[str]:
     if label == "/desk/sign-in":
         return {"office_mail"}  # somebody asked for a link
     if label == "/s/TOKEN/csr/check":
-        return {"act", "csr_refusal"}  # a CSR was refused: somebody may need help
+        return {
+            "act",
+            "csr_refusal",
+            "subscriber",
+        }  # a CSR was refused: somebody may need help
     return set()
 
 

@@ -107,7 +107,7 @@ def parse_help(_desk: Desk, visit: Visit, form: Submitted) -> Parsed:
             Problem(
                 field="phone",
                 message=phrase(
-                    "Enter a phone number at which we reach you, like +852 5550 0100."
+                    "Enter a phone number at which we reach you, like +852 5550 0123."
                 ),
             )
         )

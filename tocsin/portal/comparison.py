@@ -134,6 +134,7 @@ def _certificate(desk: TheDesk, token: str, certificate: str) -> Response:
         "certificate",
         {
             "problems": (),
+            "news": (),
             **desk.context(
                 visit,
                 certificate=views[0],

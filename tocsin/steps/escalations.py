@@ -1,6 +1,7 @@
 """Lets somebody take an escalation, by name and on record; the clock goes on."""
 
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -22,6 +23,10 @@ from tocsin.store.session import writing
 log = structlog.get_logger()
 
 _LONGEST_NAME = 120
+
+
+class _NothingTaken(Exception):  # noqa: N818 - named for what happened
+    """Somebody was faster, or they have ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,24 +90,25 @@ def acknowledge(
     if not name:
         raise BadInput("say who is on it: a name that colleagues know", field="by")
     now = clock.now()
-    with writing(engine) as connection:
+    with suppress(_NothingTaken), writing(engine) as connection:
         do_once(connection, form, now=now)
         record = read_incident(connection, incident=incident)
         taken = acknowledge_escalations(
             connection, seen, incident=incident, by=name, now=now, role=role
         )
-        if taken:
-            subscribers = subscribers_of(connection, taken)
-            # Policy notes when they come back.
-            look_now(connection, subscribers, now=now)
-            audit.append(
-                connection,
-                incident=incident,
-                at=now,
-                actor=actor,
-                action="escalations-acknowledged",
-                detail={"escalations": taken, "subscribers": subscribers},
-            )
+        if not taken:
+            raise _NothingTaken  # the form has done nothing, and may be sent again
+        subscribers = subscribers_of(connection, taken)
+        # Policy notes when they come back.
+        look_now(connection, subscribers, now=now)
+        audit.append(
+            connection,
+            incident=incident,
+            at=now,
+            actor=actor,
+            action="escalations-acknowledged",
+            detail={"escalations": taken, "subscribers": subscribers},
+        )
     if taken:
         log.info("Escalations acknowledged", incident=incident, escalations=len(taken))
     within = parse_ladder(record.ladder).acknowledged_for

@@ -15,6 +15,7 @@ from models.terms import (
     IncidentState,
     NoticeId,
     NoticeKind,
+    ScopeChangeId,
     SubscriberId,
 )
 from tocsin.ca.backend import CaBackend
@@ -39,6 +40,7 @@ from tocsin.store.matters import (
     CertificateSample,
     ListedCertificate,
     LiveEscalation,
+    WithdrawnSample,
     certificate_samples,
 )
 from tocsin.store.outbox import ClaimedNotice, Recipient
@@ -290,6 +292,19 @@ def _sample_matters(incident: IncidentId, *, zone: str, now: datetime) -> Matter
                 is_revoked=False,
                 without_csr=FIRST,
                 revocation_time=starts_at,
+            )
+        },
+        withdrawn={
+            (ScopeChangeId(0), SubscriberId(0)): WithdrawnSample(
+                certificates=(
+                    ListedCertificate(
+                        name="host-1.clinic.example",
+                        serial=f"{1:032x}",
+                        not_after=starts_at + timedelta(days=90),
+                    ),
+                ),
+                remaining=_SAMPLE_OF - 1,
+                reason="It was on the list by mistake",
             )
         },
         escalations={
