@@ -118,8 +118,10 @@ class Robot:
         return True
 
     def _links(self) -> list[str]:
+        # A page in another language has the same buttons: it is not walked again.
         hrefs: list[str] = self._page.evaluate(
             "[...document.links].filter(a => a.host === location.host)"
+            ".filter(a => !a.search.includes('lang='))"
             ".map(a => a.pathname + a.search)"
         )
         return hrefs

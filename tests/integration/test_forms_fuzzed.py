@@ -248,6 +248,8 @@ _PRESSED = {
 }
 
 
+# Whatever is pressed here, the forms are looked for before.
+@pytest.mark.usefixtures("found")
 @pytest.mark.parametrize("what", _PRESSED)
 def test_i4_act_is_done_once_when_the_button_is_pressed_many_times(
     world: BusyPortal, what: str
@@ -279,6 +281,7 @@ def test_i4_act_is_done_once_when_the_button_is_pressed_many_times(
     assert "Nothing was changed" in other.text
 
 
+@pytest.mark.usefixtures("found")
 def test_i4_draft_is_begun_once_when_the_portal_was_restarted_between_two_presses(
     world: BusyPortal,
 ) -> None:

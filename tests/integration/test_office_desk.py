@@ -824,7 +824,7 @@ def test_escalation_is_taken_by_name_and_goes_on(
     assert "No escalation waits for a person" in after
     assert after.count("Wong Ka Yan<span") == 2
     acts = escalated.acts(escalated.incident)
-    assert acts == [("officer:Wong Ka Yan", "escalations-acknowledged")] * 2
+    assert acts[-2:] == [("officer:Wong Ka Yan", "escalations-acknowledged")] * 2
     assert "0 wait" in manager.get(escalated.base).text
 
 
