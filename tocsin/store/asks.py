@@ -19,12 +19,7 @@ def note_disowned(
     connection: Connection, subscribers: Sequence[SubscriberId], *, now: datetime
 ) -> None:
     """Note that somebody there says it is not theirs; the latest time counts."""
-    if subscribers:
-        connection.execute(
-            update(_SUBSCRIBER)
-            .where(_SUBSCRIBER.c.id.in_(sorted(subscribers)))
-            .values(disowned_at=now)
-        )
+    _note(connection, subscribers, disowned_at=now)
 
 
 def note_wrong_people(
@@ -43,30 +38,17 @@ def note_help_asked(
     connection: Connection, subscribers: Sequence[SubscriberId], *, now: datetime
 ) -> None:
     """Note that somebody there asks for help; the latest time counts."""
-    if subscribers:
-        connection.execute(
-            update(_SUBSCRIBER)
-            .where(_SUBSCRIBER.c.id.in_(sorted(subscribers)))
-            .values(help_asked_at=now)
-        )
+    _note(connection, subscribers, help_asked_at=now)
 
 
 def settle_help(connection: Connection, *, subscriber: SubscriberId) -> None:
     """Note that a person of the CA has spoken to them, or that they took it back."""
-    connection.execute(
-        update(_SUBSCRIBER)
-        .where(_SUBSCRIBER.c.id == subscriber)
-        .values(help_asked_at=None)
-    )
+    _note(connection, [subscriber], help_asked_at=None)
 
 
 def settle_disowned(connection: Connection, *, subscriber: SubscriberId) -> None:
     """Note that it is known by now whose it is, or that they took it back."""
-    connection.execute(
-        update(_SUBSCRIBER)
-        .where(_SUBSCRIBER.c.id == subscriber)
-        .values(disowned_at=None)
-    )
+    _note(connection, [subscriber], disowned_at=None)
     connection.execute(
         update(_CONTACT)
         .where(
@@ -131,3 +113,16 @@ def take_back(
     ).first()
     if others is None and wrong_people is None:
         settle_disowned(connection, subscriber=subscriber)
+
+
+def _note(
+    connection: Connection,
+    subscribers: Sequence[SubscriberId],
+    **values: datetime | None,
+) -> None:
+    if subscribers:
+        connection.execute(
+            update(_SUBSCRIBER)
+            .where(_SUBSCRIBER.c.id.in_(sorted(subscribers)))
+            .values(**values)
+        )
