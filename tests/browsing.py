@@ -59,6 +59,7 @@ class Eyes:
 
     def look(self, name: str) -> None:
         """See that nothing is cut off, too small to touch, or wrong in axe's opinion."""
+        self.page.wait_for_load_state()
         width = (self.page.viewport_size or {"width": 0})["width"]
         if self.pictures:
             path = self.pictures / f"{name}-{width}{self.way}.png"

@@ -51,10 +51,12 @@ class Person:
         self.page.goto(self.world.address + path)
 
     def press(self, words: str) -> None:
-        self.page.get_by_role("button", name=words).click()
+        with self.page.expect_navigation():
+            self.page.get_by_role("button", name=words).click()
 
     def follow(self, words: str) -> None:
-        self.page.get_by_role("link", name=words).first.click()
+        with self.page.expect_navigation():
+            self.page.get_by_role("link", name=words).first.click()
 
     def heading(self) -> str:
         return self.page.get_by_role("heading", level=1).inner_text()

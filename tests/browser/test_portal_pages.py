@@ -124,11 +124,13 @@ class Visitor:
 
     def follow(self, path: str) -> None:
         """Follow a link of the page by where it leads."""
-        self.page.locator(f"main a[href*='{path}']").first.click()
+        with self.page.expect_navigation():
+            self.page.locator(f"main a[href*='{path}']").first.click()
 
     def press(self) -> None:
         """Press the button that the page is about."""
-        self.page.locator(f"{FORM} button[type=submit]:not([name])").click()
+        with self.page.expect_navigation():
+            self.page.locator(f"{FORM} button[type=submit]:not([name])").click()
 
     def tick(self, number: int) -> None:
         self.page.get_by_label(self.host(number)).check()

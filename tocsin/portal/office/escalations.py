@@ -22,6 +22,7 @@ from tocsin.portal.office.context import (
     TheVisitor,
 )
 from tocsin.steps.escalations import acknowledge
+from tocsin.steps.once import see_unused
 from tocsin.steps.sign_in import DESK, Visitor
 from tocsin.store.escalations import Seen, escalations_of
 from tocsin.store.incidents import read_incident
@@ -65,6 +66,7 @@ def _take(
                 if one.state is not EscalationState.ACKNOWLEDGED
             )
     if not seen:
+        see_unused(office.engine, form)  # pressed twice at once: the other took them all
         return _page(office, visitor, summary, problems=(_TICK,), status=MENDABLE)
     taken = acknowledge(
         office.engine,
