@@ -23,7 +23,16 @@ from factories import (
     insert_subscriber,
 )
 from fakes.lists import make_certificate
-from playwright.sync_api import Browser, FilePayload, Page, Request, Route, expect
+from playwright.sync_api import (
+    Browser,
+    Download,
+    FilePayload,
+    Locator,
+    Page,
+    Request,
+    Route,
+    expect,
+)
 from portal_server import CONFIG, LINKS, claims_for, make_csr, portal, running
 from sqlalchemy import Engine, insert, update
 
@@ -125,7 +134,16 @@ class Visitor:
     def follow(self, path: str) -> None:
         """Follow a link of the page by where it leads."""
         with self.page.expect_navigation():
-            self.page.locator(f"main a[href*='{path}']").first.click()
+            self._link(path).click()
+
+    def fetch(self, path: str) -> Download:
+        """Follow a link to a file."""
+        with self.page.expect_download() as fetched:
+            self._link(path).click()
+        return fetched.value
+
+    def _link(self, path: str) -> Locator:
+        return self.page.locator(f"main a[href*='{path}']").first
 
     def press(self) -> None:
         """Press the button that the page is about."""
@@ -430,16 +448,14 @@ def test_new_certificate_is_seen_beside_the_old_one_and_fetched(come: Come) -> N
             )
     visitor.go()
     visitor.look("overview-issued")
-    with visitor.page.expect_download() as zipped:
-        visitor.follow("/replacements.zip")
-    assert zipped.value.suggested_filename.endswith(".zip")
+    zipped = visitor.fetch("/replacements.zip")
+    assert zipped.suggested_filename.endswith(".zip")
     visitor.follow(f"/certificate/{visitor.certificates[1]}")
     visitor.look("certificate-names-missing")
     visitor.go(f"/certificate/{visitor.certificates[0]}")
     visitor.look("certificate")
-    with visitor.page.expect_download() as fetched:
-        visitor.follow("/replacement/")
-    assert "BEGIN CERTIFICATE" in Path(fetched.value.path()).read_text()
+    fetched = visitor.fetch("/replacement/")
+    assert "BEGIN CERTIFICATE" in Path(fetched.path()).read_text()
 
     visitor.follow("/replaced?find=")
     assert visitor.page.locator("label[data-row]").count() == 1
