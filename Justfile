@@ -27,6 +27,10 @@ unit:
 story:
     .venv/bin/pytest tests/stories
 
+# What subscribers do, on phone and desk, in each language, with script and without: all
+every-way *arguments:
+    TOCSIN_EVERY_WAY=1 .venv/bin/pytest tests/browser/test_portal_pages.py {{arguments}}
+
 # Real processes, really killed
 faults:
     .venv/bin/pytest tests/faults

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from browsing import BROWSER, chromium
+from playwright.sync_api import Page
 
 from models.terms import NoticeKind
 from tocsin.mail.render import (
@@ -24,7 +25,6 @@ from tocsin.mail.render import (
 )
 from tocsin.mail.samples import sample_contexts
 
-CHROMIUM = Path("/usr/bin/chromium")
 NARROW, WIDE = 320, 1000
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 PHONE_SHOWS = 640
@@ -32,13 +32,7 @@ PHONE_SHOWS = 640
 
 TEMPLATES = TemplateSet.from_files()
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not CHROMIUM.exists() and not os.environ.get("CI"),
-        reason="needs Debian's package chromium",
-    ),
-]
+pytestmark = BROWSER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,22 +71,16 @@ SAMPLES = {
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox"]
-        )
-        yield chromium
-        chromium.close()
+def page() -> Iterator[Page]:
+    """
+    Open a window in which nothing can be loaded: images are off, and more.
 
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """Open a window in which nothing can be loaded: images are off, and more."""
-    context = browser.new_context()
-    context.set_offline(True)
-    yield context.new_page()
-    context.close()
+    One for all: a new one takes a process, and longer than what is looked at in it.
+    """
+    with chromium() as browser:
+        context = browser.new_context()
+        context.set_offline(True)
+        yield context.new_page()
 
 
 def picture(page: Page, name: str) -> None:

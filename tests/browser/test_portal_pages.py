@@ -1,6 +1,7 @@
 """Each act of a subscriber in a real browser: phone and desk, two languages, with and without JavaScript."""
 
 import itertools
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -73,16 +74,27 @@ class Way:
         return self.has_script
 
 
-WAYS = [
-    Way(width=PHONE, language="zh-Hant", has_script=True),
-    Way(width=PHONE, language="en", has_script=False),
-    Way(width=DESK, language="en", has_script=True),
-    Way(width=DESK, language="zh-Hant", has_script=False),
-]
-"""Every two of width, language and script meet once."""
+_PHONE_WITH_SCRIPT = Way(width=PHONE, language="zh-Hant", has_script=True)
+_PHONE_WITHOUT = Way(width=PHONE, language="en", has_script=False)
+_DESK_WITH_SCRIPT = Way(width=DESK, language="en", has_script=True)
+WAYS = (
+    [
+        Way(width=width, language=language, has_script=has_script)
+        for width in (PHONE, DESK)
+        for language in ("en", "zh-Hant")
+        for has_script in (True, False)
+    ]
+    if os.environ.get("TOCSIN_EVERY_WAY")
+    else [_PHONE_WITH_SCRIPT, Way(width=DESK, language="en", has_script=False)]
+)
+"""Each width, each language, with a script and without; all eight where asked for."""
 
-on_a_phone = pytest.mark.parametrize("way", WAYS[:2], ids=lambda way: way.name)
-in_english = pytest.mark.parametrize("way", WAYS[1:3], ids=lambda way: way.name)
+on_a_phone = pytest.mark.parametrize(
+    "way", [_PHONE_WITH_SCRIPT, _PHONE_WITHOUT], ids=lambda way: way.name
+)
+in_english = pytest.mark.parametrize(
+    "way", [_PHONE_WITHOUT, _DESK_WITH_SCRIPT], ids=lambda way: way.name
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
