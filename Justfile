@@ -27,9 +27,9 @@ unit:
 story:
     .venv/bin/pytest tests/stories
 
-# What subscribers do, on phone and desk, in each language, with script and without: all
+# Pages in a browser: phone and desk, each language, with script and without, all together
 every-way *arguments:
-    TOCSIN_EVERY_WAY=1 .venv/bin/pytest tests/browser/test_portal_pages.py {{arguments}}
+    TOCSIN_EVERY_WAY=1 .venv/bin/pytest tests/browser {{arguments}}
 
 # Real processes, really killed
 faults:

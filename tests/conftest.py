@@ -31,6 +31,19 @@ settings.register_profile(
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that may take longest: none is left for the end alone."""
+    longest: dict[Path, float] = {}
+    for item in items:
+        limit = item.get_closest_marker("timeout")
+        may_take = limit.args[0] if limit else 0
+        may_take += sum(
+            bool(item.get_closest_marker(kind)) for kind in ("browser", "faults")
+        )
+        longest[item.path] = max(longest.get(item.path, 0), may_take)
+    items.sort(key=lambda item: -longest[item.path])
+
+
 @pytest.fixture(autouse=True)
 def _logs_on_stderr() -> None:
     """Set logging up as every process does: what is on stdout is the command's own."""

@@ -1,5 +1,6 @@
 """An officer's way from a mail to a launched incident, on a phone and at a desk."""
 
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -86,7 +87,13 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     return axe_core(tmp_path_factory.mktemp("axe"))
 
 
-@pytest.fixture(params=[PHONE, DESK])
+def at(width: int) -> pytest.MarkDecorator:
+    """At one width; at both where every way is asked for."""
+    every = [PHONE, DESK] if os.environ.get("TOCSIN_EVERY_WAY") else [width]
+    return pytest.mark.parametrize("width", every, indirect=True)
+
+
+@pytest.fixture
 def width(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 
@@ -126,6 +133,7 @@ def _fill_in(officer: Person, files: Path) -> None:
     page.get_by_label("When did the clock start?").fill("2026-03-02T17:00")
 
 
+@at(DESK)
 def test_incident_is_opened_and_launched_from_the_desk(
     contexts: list[BrowserContext],
     axe: str,
@@ -184,6 +192,7 @@ def test_incident_is_opened_and_launched_from_the_desk(
         assert officer.heading() == "Sign in to the officers' desk"
 
 
+@at(PHONE)
 def test_second_officer_launches_where_two_are_needed(
     contexts: list[BrowserContext],
     axe: str,
@@ -303,6 +312,7 @@ def _running_incident(engine: Engine) -> IncidentId:
     return incident
 
 
+@at(PHONE)
 def test_pages_of_a_running_incident_say_how_it_stands(
     contexts: list[BrowserContext],
     axe: str,
@@ -354,6 +364,7 @@ def test_pages_of_a_running_incident_say_how_it_stands(
         manager.look("incident-late")
 
 
+@at(DESK)
 def test_pages_that_say_what_is_missing_are_fit_to_read(
     contexts: list[BrowserContext],
     axe: str,

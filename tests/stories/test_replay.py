@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from fakes.demo import WITHIN, kill_when, start_demo
 from fakes.direct_driver import DirectDriver
+from fakes.manager import MOMENTS, read_dashboards
 
 from tocsin.demo import record
 from tocsin.demo.folder import Folder
@@ -129,9 +130,11 @@ def test_reports_are_written_when_the_replay_ends(
     assert "1,111" in (folder.reports / "status.md").read_text("utf-8")
 
 
+@pytest.mark.browser
 def test_i4_the_same_figures_result_when_it_stops_and_every_process_is_killed(
     summary: DemoSummary, tmp_path: Path
 ) -> None:
+    """And wherever it stops, a manager reads on the dashboards how it stands."""
     folder, told = Folder(tmp_path / "demo"), tmp_path / "summary.json"
 
     def has_begun() -> bool:
@@ -147,13 +150,20 @@ def test_i4_the_same_figures_result_when_it_stops_and_every_process_is_killed(
 
     for condition in (has_begun, has_replies):
         kill_when(start_demo(folder.root, told), condition)
-    stop = datetime(2024, 3, 22, 9, tzinfo=ZoneInfo(record.ZONE))
-    until = ("--until", f"{stop:%Y-%m-%d %H:%M}")
-    assert start_demo(folder.root, told, *until).wait(WITHIN) == 0
-    assert folder.progress().now == stop
+    *before, last = MOMENTS
+    for moment in before:
+        _stop_and_read(folder, told, moment)
     kill_when(start_demo(folder.root, told), revokes)
+    _stop_and_read(folder, told, last)
     assert start_demo(folder.root, told).wait(WITHIN) == 0
 
     again = json.loads(told.read_text("utf-8"))
     expected = json.loads(json.dumps(summary.as_json()))
     assert _figures(again) == _figures(expected)
+
+
+def _stop_and_read(folder: Folder, told: Path, moment: str) -> None:
+    assert start_demo(folder.root, told, "--until", moment).wait(WITHIN) == 0
+    at = datetime.strptime(moment, "%Y-%m-%d %H:%M")  # noqa: DTZ007 - of the record's
+    assert folder.progress().now == at.replace(tzinfo=ZoneInfo(record.ZONE))
+    read_dashboards(folder, moment)
