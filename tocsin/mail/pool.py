@@ -1,7 +1,10 @@
 """The connections of one sending, in an event loop of their own, and what waits for them."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
+from types import TracebackType
+from typing import Self
 
 import structlog
 
@@ -23,8 +26,11 @@ from tocsin.mail.turns import Turns
 
 log = structlog.get_logger()
 
-_AHEAD = 16
+_AHEAD = 4
 """Messages for each connection that are written before one asks for them."""
+
+_AHEAD_OF_TURNS = 16
+"""The same where they wait for a signature, or for the turn of their domain."""
 
 _AHEAD_WITHIN = 30.0
 """Seconds within which what is written ahead can leave, by the pace that was set."""
@@ -40,8 +46,9 @@ class Pool:
     """
     Sends what is added until it is closed and everything has an outcome.
 
-    ``add``, ``close``, ``stop`` and ``wants_more`` are for the thread that feeds it;
-    ``run`` is for the thread that sends.
+    All in the thread that calls ``advance``: what writes messages and what sends them
+    are both work for one interpreter, and two threads that take turns at it need a
+    third more of the processor for the same. Only signers have threads of their own.
 
     Args:
         relay: Where the connections go.
@@ -70,24 +77,41 @@ class Pool:
         self._witness = witness
         self._loop = asyncio.new_event_loop()
         self._telling = Telling(self._loop)
-        self.told = self._telling.told
         self._signing = None if signer is None else self._signing_with(signer)
-        self._task: asyncio.Task[None] | None = None
         self._turns = Turns(pace, self._put_off)
         self._talking: set[Conversation] = set()
         self._sleepers: list[asyncio.Future[None]] = []  # workers without a connection
         self._waking: asyncio.TimerHandle | None = None
         self._is_up = False
         self._is_closed = False
-        self._is_stopped = False
         self._is_hungry = True  # somebody would take a message at once
-        self._has_asked = False
         self._gave_up: Lost | None = None
         self._last_loss = Lost("the relay cannot be reached")
+        self._failure: BaseException | None = None
         self._answers = 0
         self._doubts = 0
+        self._task = self._loop.create_task(self._run())
+        self._task.add_done_callback(lambda _: self._loop.stop())
 
-    # For the thread that feeds.
+    # For whoever feeds it.
+
+    def __enter__(self) -> Self:
+        """Send until the end of the block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Let go of the connections: early when nobody wants the rest."""
+        if self._signing is not None:
+            self._signing.stop()
+        self._task.cancel()
+        with suppress(asyncio.CancelledError, Exception):  # it was told by then
+            self._loop.run_until_complete(self._task)
+        self._loop.close()
 
     @property
     def wants_more(self) -> bool:
@@ -98,37 +122,34 @@ class Pool:
         """Add one message."""
         if self._signing is not None:
             self._signing.add(message)
-            return
-        self._put(message)
-        # Each wake-up costs as much as a message, so there is one for several.
-        if self._turns.ready >= self._connections:
-            self.nudge()
-
-    def nudge(self) -> None:
-        """Let connections that have nothing to do look again: more was added."""
-        # Without a lock: added first and asked then, while whoever is hungry says so
-        # first and looks again then.
-        if self._is_hungry:
-            self._is_hungry = False
-            self._call_wake()
-
-    def await_asking(self) -> None:
-        """Say that nothing is added until outcomes come: they come when it runs low."""
-        self._has_asked = False
-        self.nudge()
+        else:
+            self._put(message)
 
     def close(self) -> None:
         """Say that nothing will be added any more."""
         self._is_closed = True
-        self._call_wake()
+        self._loop.call_soon(self._wake)
 
-    def stop(self) -> None:
-        """End early: nobody wants the rest. Harmless when all is done."""
-        self._is_stopped = True
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._cancel)
-        if self._signing is not None:
-            self._signing.stop()
+    def advance(self) -> list[SendOutcome] | None:
+        """
+        Send for a while: until something has ended, or more could be added.
+
+        Returns:
+            What has ended, at times nothing; None: all has.
+
+        """
+        if not self._task.done():
+            if self._is_hungry and self._turns.ready:
+                self._loop.call_soon(self._wake)
+            self._loop.run_forever()
+        if self._failure is not None:
+            raise self._failure
+        if outcomes := self._telling.taken():
+            return outcomes
+        if self._task.done():
+            self._task.result()
+            return None
+        return []
 
     def rest(self) -> list[SendOutcome]:
         """Return, when the sending has ended, what it could not send."""
@@ -145,51 +166,38 @@ class Pool:
     def _put(self, message: OutgoingMessage) -> None:
         self._turns.add(Item(message))
 
+    # For the threads that sign.
+
     def _signing_with(self, signer: Signer) -> Signing:
         return Signing(
-            signer, done=self._put, counted=self._note_signed, failed=self.told.put
+            signer, done=self._put, counted=self._note_signed, failed=self._note_failed
         )
 
     def _note_signed(self) -> None:
-        if self._is_closed:
-            self._call_wake()  # it may have been the last
-        else:
-            self.nudge()
+        # Without a lock: added first and asked then, while whoever is hungry says so
+        # first and looks again then. The one that is awaited may have been the last.
+        if self._is_hungry or self._is_closed:
+            self._is_hungry = False
+            self._call_soon(self._wake)
 
-    def _call_wake(self) -> None:
+    def _note_failed(self, error: BaseException) -> None:
+        self._failure = error
+        self._call_soon(self._loop.stop)
+
+    def _call_soon(self, callback: Callable[[], object]) -> None:
         with suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._wake)
+            self._loop.call_soon_threadsafe(callback)
 
-    # For the thread that sends.
-
-    def run(self) -> None:
-        """Send until all is done or the relay cannot be talked to."""
-        try:
-            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-                runner.run(self._run())
-        except asyncio.CancelledError:
-            self.told.put(None)
-        except BaseException as error:  # noqa: BLE001 - raised again in the caller
-            self.told.put(error)
-        else:
-            self.told.put(None)
+    # The connections.
 
     async def _run(self) -> None:
-        self._task = asyncio.current_task()
-        if self._is_stopped:
-            return
         try:
             async with asyncio.TaskGroup() as group:
                 for number in range(self._connections):
                     group.create_task(self._work(is_first=number == 0))
-            self._telling.flush()
         finally:
             for _ in range(_CYCLES_TO_CLOSE):
                 await asyncio.sleep(0)
-
-    def _cancel(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
 
     async def _work(self, *, is_first: bool) -> None:
         stumbles = 0
@@ -283,9 +291,8 @@ class Pool:
         if self._is_closed:
             if not self._backlog:
                 self._loop.call_soon(self._wake)  # those without work may leave
-        elif not self._has_asked and self._backlog <= self._ahead // 2:
-            self._has_asked = True
-            self._telling.flush()
+        elif self._backlog <= self._ahead // 2:
+            self._loop.stop()  # for more
         return item
 
     def started(self, item: Item) -> None:
@@ -343,7 +350,8 @@ class Pool:
         """How many are written before they are asked for."""
         if not self._is_up:
             return 1
-        ahead = _AHEAD * self._connections
+        is_direct = self._pace.is_free and self._signing is None
+        ahead = (_AHEAD if is_direct else _AHEAD_OF_TURNS) * self._connections
         if self._pace.per_second is not None:
             # What is written early is claimed early, and a claim does not last for ever.
             ahead = min(ahead, max(1, int(self._pace.per_second * _AHEAD_WITHIN)))

@@ -1,8 +1,9 @@
 """Hands messages to the relay, over several connections, and says of each what became of it."""
 
+import asyncio
 import ssl
-import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from tocsin.mail.dial import Relay, default_context
 from tocsin.mail.messages import (
@@ -24,8 +25,7 @@ class SmtpMailer:
     """
     Sends through a relay over several connections at once.
 
-    Messages are taken in the caller's thread while others are on their way in another
-    one: writing, the database and the relay's answers overlap.
+    Messages are taken while others are on their way: the relay works on those meanwhile.
 
     Args:
         host: The relay.
@@ -81,10 +81,17 @@ class SmtpMailer:
         self, messages: Iterable[OutgoingMessage], *, witness: Witness | None = None
     ) -> Iterator[SendOutcome]:
         """Send; yield exactly one outcome for each message taken, in any order."""
-        feed = iter(messages)
+        sending = self._send(iter(messages), witness)
+        # An event loop runs in no thread in which another one does.
+        yield from _beside(sending) if _is_in_event_loop() else sending
+
+    def _send(
+        self, feed: Iterator[OutgoingMessage], witness: Witness | None
+    ) -> Generator[SendOutcome]:
         first = next(feed, None)
         if first is None:
             return
+        failure: Exception | None = None
         pool = Pool(
             self._relay,
             connections=self._connections,
@@ -95,21 +102,11 @@ class SmtpMailer:
             signer=self._signer,
             witness=witness,
         )
-        # In a thread of its own: the caller may be inside an event loop.
-        thread = threading.Thread(target=pool.run, name="mailer", daemon=True)
-        thread.start()
-        failure: Exception | None = None
-        try:
+        with pool:
             pool.add(first)
-            pool.nudge()
-            while (told := pool.told.get()) is not None:
-                if isinstance(told, BaseException):
-                    raise told
+            while (told := pool.advance()) is not None:
                 yield from told
                 failure = failure or _fill(pool, feed)
-        finally:
-            pool.stop()
-            thread.join()
         yield from pool.rest()
         if failure is not None:
             raise failure
@@ -118,18 +115,31 @@ class SmtpMailer:
 def _fill(pool: Pool, feed: Iterator[OutgoingMessage]) -> Exception | None:
     """Add what is wanted; return why no more can be had, if so."""
     try:
-        # What has ended is told first: it may say that no more should be claimed.
-        while pool.wants_more and pool.told.empty():
+        while pool.wants_more:
             message = next(feed, None)
             if message is None:
                 pool.close()
                 return None
             pool.add(message)
-        if pool.wants_more:
-            pool.nudge()  # back at once, when what has ended is told
-        else:
-            pool.await_asking()
     except Exception as error:  # noqa: BLE001 - raised when all on its way has ended
         pool.close()
         return error
     return None
+
+
+def _is_in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _beside(sending: Generator[SendOutcome]) -> Iterator[SendOutcome]:
+    """Go through it step by step in a thread of its own, while the caller waits."""
+    with ThreadPoolExecutor(1, thread_name_prefix="mailer") as thread:
+        try:
+            while (outcome := thread.submit(next, sending, None).result()) is not None:
+                yield outcome
+        finally:
+            thread.submit(sending.close).result()
