@@ -1,5 +1,6 @@
 """Signed links: who may act for whom; mail makes them, the portal checks them."""
 
+import hmac
 import os
 import secrets
 from collections.abc import Sequence
@@ -8,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from itsdangerous import BadData, URLSafeSerializer
-from itsdangerous.encoding import base64_encode
+from itsdangerous import BadData, Signer, URLSafeSerializer
+from itsdangerous.encoding import base64_encode, want_bytes
 
 from models.terms import ContactId, IncidentId, SubscriberId
 from tocsin.errors import Broken, Refused
@@ -47,6 +48,20 @@ class LinkClaims:
     expires_at: datetime
 
 
+class _Signer(Signer):
+    """Derives its key once, and not for each token."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._begun = hmac.new(self.derive_key(), digestmod=self.digest_method)
+
+    def get_signature(self, value: str | bytes) -> bytes:
+        """Sign with the newest secret, as the original does."""
+        mac = self._begun.copy()
+        mac.update(want_bytes(value))
+        return base64_encode(mac.digest())
+
+
 class _Serializer(URLSafeSerializer):
     """Writes claims as they are: they are too short for a compression to be of use."""
 
@@ -67,7 +82,9 @@ class Links:
     def __init__(self, secrets: Sequence[str]) -> None:
         if not secrets or any(len(secret) < 32 for secret in secrets):  # noqa: PLR2004
             raise Broken("a secret that signs links needs 32 characters at least")
-        self._serializer = _Serializer(list(reversed(secrets)), salt="tocsin.link.1")
+        self._serializer = _Serializer(
+            list(reversed(secrets)), salt="tocsin.link.1", signer=_Signer
+        )
         # Once: the serializer would make one for each token.
         self._signer = self._serializer.make_signer()
 

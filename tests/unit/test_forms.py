@@ -41,7 +41,7 @@ def filled(
 ) -> list[str] | None:
     wording = templates.wording(kind, tag)
     found = templates.fill(kind, wording, context, parts=4)
-    return None if found is None else list(found)
+    return None if found is None else [one.text for one in found]
 
 
 def with_words(text: str) -> TemplateSet:

@@ -11,9 +11,9 @@ What was refused is rendered for each reader, as if there were no forms.
 
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from jinja2 import BaseLoader, Environment, pass_eval_context
 from jinja2.nodes import (
@@ -32,6 +32,8 @@ from jinja2.nodes import (
 )
 from jinja2.nodes import Filter as FilterNode
 from markupsafe import escape
+
+from tocsin.mail.encoding import Body, BodyForm
 
 # In private characters, which no escaping changes, and not to be guessed.
 _NONCE = secrets.token_hex(8)
@@ -151,43 +153,58 @@ def _is_plain(tree: Template) -> bool:
     return taken == written
 
 
+class Filled(NamedTuple):
+    """A text without blanks, and as a body, if it is one."""
+
+    text: str
+    body: Body | None
+
+
 class Form:
     """
     Texts with blanks, ready to be filled in.
 
     Args:
         texts: As a template wrote them, with marks.
+        bodies: Which of them are the body of a part, by number.
         filters: What blanks may go through, by name; what they return is written
             as it is.
 
     """
 
     def __init__(
-        self, texts: Sequence[str], filters: Mapping[str, Callable[[str], str]]
+        self,
+        texts: Sequence[str],
+        *,
+        bodies: Collection[int],
+        filters: Mapping[str, Callable[[str], str]],
     ) -> None:
         wanted: dict[tuple[str, str, str], int] = {}
-        self._pieces: list[tuple[list[str], Callable[[Any], Any]]] = []
-        for text in texts:
+        self._pieces: list[tuple[list[str], Callable[[Any], Any], BodyForm | None]] = []
+        for number, text in enumerate(texts):
             cut = _MARK.split(text)
             marks = zip(cut[1::4], cut[2::4], cut[3::4], strict=True)
             order = [wanted.setdefault(mark, len(wanted)) for mark in marks]
             pieces = [""] * (2 * len(order) + 1)
             pieces[::2] = cut[::4]
             # With two numbers or more it returns a tuple.
-            self._pieces.append((pieces, _getter(order)))
+            body = BodyForm(cut[::4]) if number in bodies else None
+            self._pieces.append((pieces, _getter(order), body))
         self._wanted = [
-            (int(number), filters[name] if name else escaped if how == "e" else str)
-            for number, name, how in wanted
+            (int(one), filters[name] if name else escaped if how == "e" else str)
+            for one, name, how in wanted
         ]
 
-    def fill(self, values: Sequence[str]) -> list[str]:
+    def fill(self, values: Sequence[str]) -> list[Filled]:
         """Return the texts, with these values in the blanks, by number."""
         written = [write(values[number]) for number, write in self._wanted]
         filled = []
-        for pieces, of in self._pieces:
+        for pieces, of, body in self._pieces:
+            its_own = of(written)
             whole = pieces.copy()
-            whole[1::2] = of(written)
-            filled.append("".join(whole))
+            whole[1::2] = its_own
+            text = "".join(whole)
+            filled.append(Filled(text, body.filled(its_own, text) if body else None))
         return filled
 
 

@@ -16,7 +16,7 @@ from tocsin.mail.replies import (
     content_kind,
     refusal_kind,
 )
-from tocsin.mail.wire import NoSuchAddress, envelope, stuffed
+from tocsin.mail.wire import NoSuchAddress, envelope, in_lines, stuffed
 
 _LEAVE_WITHIN = 2.0
 
@@ -248,7 +248,9 @@ class Conversation(asyncio.Protocol):
             self._desk.started(item)
             self._offered, self._current = None, item
             self._awaited.append(_Stage.CONTENT)
-            content = stuffed(item.message.content)
+            content = (in_lines if item.message.is_in_lines else stuffed)(
+                item.message.content
+            )
             self._write(content + (self._offer() if self._pipelines else b""))
             return
         self._offered = None

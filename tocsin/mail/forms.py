@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment
 
-from tocsin.mail.blanks import Blank, Form, LooksAtBlank
+from tocsin.mail.blanks import Blank, Filled, Form, LooksAtBlank
 from tocsin.mail.contexts import CertificateLine, NoticeContext
 from tocsin.mail.language import Instant
 
@@ -47,13 +47,13 @@ class Forms:
 
     def fill(
         self, tag: str, paths: tuple[str, ...], context: NoticeContext
-    ) -> Sequence[str] | None:
+    ) -> Sequence[Filled] | None:
         """
         Return what templates say; None: it cannot be had this way.
 
         Args:
             tag: Their language.
-            paths: Which templates.
+            paths: Which templates; those of a message's parts are named ``body``.
             context: What they say it of.
 
         """
@@ -80,7 +80,11 @@ class Forms:
             self._environments[tag] = self._environment(tag)
         values = _with_blanks(context)
         templates = map(self._environments[tag].get_template, paths)
-        return Form([one.render(values) for one in templates], self._filters)
+        return Form(
+            [one.render(values) for one in templates],
+            bodies=[at for at, path in enumerate(paths) if "/body." in path],
+            filters=self._filters,
+        )
 
 
 def _differing(context: NoticeContext) -> list[str]:

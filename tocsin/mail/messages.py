@@ -29,6 +29,7 @@ class OutgoingMessage:
         sender: The return path, where bounces go.
         recipient: The address.
         content: Headers and body, lines ended by CRLF.
+        is_in_lines: It is known that every line is, the last one too.
 
     """
 
@@ -36,6 +37,7 @@ class OutgoingMessage:
     sender: str
     recipient: str
     content: bytes
+    is_in_lines: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

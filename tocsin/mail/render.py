@@ -23,7 +23,13 @@ from markupsafe import Markup
 
 from models.terms import NoticeKind
 from tocsin.errors import BadInput, Broken
-from tocsin.mail.blanks import FormLoader, blankable, escaped, written_out
+from tocsin.mail.blanks import (
+    Filled,
+    FormLoader,
+    blankable,
+    escaped,
+    written_out,
+)
 from tocsin.mail.contexts import (
     AnyContext,
     CertificateLine,
@@ -32,6 +38,7 @@ from tocsin.mail.contexts import (
     NoticeContext,
     WithdrawalContext,
 )
+from tocsin.mail.encoding import Body
 from tocsin.mail.forms import Forms
 from tocsin.mail.language import (
     LANGUAGE_FILE,
@@ -74,12 +81,25 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    """The three parts of a message, as text, and what goes into a calendar."""
+    """
+    The three parts of a message, as text, and what goes into a calendar.
+
+    Args:
+        subject: One line.
+        text: Plain.
+        html: The same as HTML.
+        event: For a calendar; None: nothing.
+        text_body: The text as it is written in its part; None: nobody has, as yet.
+        html_body: The same of the HTML.
+
+    """
 
     subject: str
     text: str
     html: str
     event: Event | None = None
+    text_body: Body | None = None
+    html_body: Body | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +204,7 @@ class TemplateSet:
 
     def fill(
         self, kind: NoticeKind, wording: Wording, context: NoticeContext, *, parts: int
-    ) -> Sequence[str] | None:
+    ) -> Sequence[Filled] | None:
         """
         Return the first parts of a notice from its form; None: there cannot be one.
 
@@ -274,17 +294,19 @@ def render_notice(
             texts = templates.fill(kind, wording, context, parts=len(parts))
         if texts is None:
             values = {one.name: getattr(context, one.name) for one in fields(context)}
-            texts = [part.render(values) for part in parts]
+            texts = [Filled(part.render(values), None) for part in parts]
     except TemplateNotFound as error:
         raise Broken(f"there is no template {error.name}") from error
     except (TemplateError, TypeError, ValueError, ArithmeticError, KeyError) as error:
         # What a template does with a value fails as Python does.
         raise Broken(f"template {kind} ({wording.language.tag}): {error}") from error
     return Rendered(
-        subject=" ".join(texts[0].split()),
-        text=texts[1],
-        html=texts[2],
-        event=_event(texts[3]) if event else None,
+        subject=" ".join(texts[0].text.split()),
+        text=texts[1].text,
+        html=texts[2].text,
+        event=_event(texts[3].text) if event else None,
+        text_body=texts[1].body,
+        html_body=texts[2].body,
     )
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from tocsin.log import redact
@@ -59,6 +60,9 @@ class ReplyReader:
         if len(self._rest) > _LONGEST_LINE:
             raise Garbled("a line without an end")
         for line in lines:
+            if not self._texts and (reply := _whole(line)) is not None:
+                yield reply
+                continue
             if not _LINE.match(line):
                 raise Garbled(
                     f"malformed reply: {line[:80].decode('ascii', 'replace')}"
@@ -73,6 +77,14 @@ class ReplyReader:
                 text = b" ".join([*self._texts, text])
                 self._texts.clear()
             yield Reply(int(line[:3]), text.decode("utf-8", "replace"))
+
+
+@lru_cache(maxsize=256)  # a relay says the same few words again and again
+def _whole(line: bytes) -> Reply | None:
+    """Return the reply that a line is; None: it is part of one, or none."""
+    if not _LINE.match(line) or line[3:4] == b"-":
+        return None
+    return Reply(int(line[:3]), line[4:].strip().decode("utf-8", "replace"))
 
 
 def content_kind(reply: Reply) -> SendKind:
@@ -98,6 +110,7 @@ def refusal_kind(reply: Reply, *, is_recipient: bool) -> SendKind:
     return SendKind.FAILED
 
 
+@lru_cache(maxsize=256)
 def clean(detail: str) -> str:
     """Return what a server said on one line, without addresses."""
     return redact(" ".join(detail.split()))[:_LONGEST_DETAIL]

@@ -1,6 +1,5 @@
 """Assembles messages from a skeleton: building each one from scratch costs 70 times as much."""
 
-import base64
 import csv
 import io
 import re
@@ -13,21 +12,14 @@ from email.policy import SMTP
 from email.utils import format_datetime, formataddr
 from functools import lru_cache
 
+from tocsin.mail.encoding import BOUNDARY, LINE, base64_lines, body_of
 from tocsin.mail.render import CertificateLine, Rendered
 
-_LINE = 76
-_LONGEST_LINE = 998
-"""RFC 5322 2.1.1, without its end."""
-
-_BOUNDARY = "=_tocsin_"
 _LIST_NAME = "certificates.csv"
 _CALENDAR_NAME = "revocation.ics"
 _MARKS = ("@@TEXT@@", "@@HTML@@", "@@LIST@@", "@@CALENDAR@@")
 # Needs no quotes and no encoding; whatever else an address may be is left to a parser.
 _PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+")
-_HARMLESS = bytes([*b"\n", *range(0x20, 0x7F)])
-# What some servers change on its way, and what ends a part.
-_UNSAFE_STARTS = (b"\nFrom ", f"\n--{_BOUNDARY}".encode("ascii"))
 # What a cell must not begin with, or a spreadsheet would compute it.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -79,14 +71,14 @@ def assemble(
     ]
     if references:
         headers += [_token("References", references), _token("In-Reply-To", references)]
-    text, is_text_plain = _encoded(rendered.text)
-    html, is_html_plain = _encoded(rendered.html)
-    bodies = [text, html]
-    bodies += [_base64(body) for body in (certificates, calendar) if body is not None]
+    text = rendered.text_body or body_of(rendered.text)
+    html = rendered.html_body or body_of(rendered.html)
+    bodies = [text.content, html.content]
+    bodies += [base64_lines(one) for one in (certificates, calendar) if one is not None]
     pieces = _skeleton(
         language=language,
-        is_text_plain=is_text_plain,
-        is_html_plain=is_html_plain,
+        is_text_plain=text.is_plain,
+        is_html_plain=html.is_plain,
         has_list=certificates is not None,
         has_calendar=calendar is not None,
     )
@@ -162,7 +154,7 @@ def _skeleton(
     # No body that is left as it is holds these; a repetition has the same.
     multiparts = (part for part in frame.walk() if part.is_multipart())
     for number, part in enumerate(multiparts):
-        part.set_boundary(f"{_BOUNDARY}{number}")
+        part.set_boundary(f"{BOUNDARY}{number}")
     rest = frame.as_bytes()
     pieces = []
     for mark, is_there in zip(
@@ -174,9 +166,9 @@ def _skeleton(
         # set_content ends a text with a line break, add_attachment leaves bytes alone.
         for encoded in (
             plain + b"\r\n",
-            _base64(plain + b"\n"),
-            _base64(plain + b"\r\n"),
-            _base64(plain),
+            base64_lines(plain + b"\n"),
+            base64_lines(plain + b"\r\n"),
+            base64_lines(plain),
         ):
             if encoded in rest:
                 before, rest = rest.split(encoded, 1)
@@ -186,46 +178,18 @@ def _skeleton(
     return tuple(pieces)
 
 
-def _encoded(text: str) -> tuple[bytes, bool]:
-    """Return a text as it is written in a part, and whether it is left as it is."""
-    body = f"\n{text}\n".encode()
-    if (
-        not body.translate(None, _HARMLESS)
-        and not _has_long_line(body)
-        and not any(start in body for start in _UNSAFE_STARTS)
-    ):
-        return body[1:].replace(b"\n", b"\r\n"), True
-    return _base64(text.encode("utf-8")), False
-
-
-def _has_long_line(body: bytes) -> bool:
-    """Whether a line is longer than any may be; looks at few of them."""
-    start = 0
-    while len(body) - start > _LONGEST_LINE:
-        start = body.rfind(b"\n", start, start + _LONGEST_LINE + 1) + 1
-        if not start:
-            return True
-    return False
-
-
-def _base64(body: bytes) -> bytes:
-    encoded = base64.b64encode(body)
-    lines = [encoded[at : at + _LINE] for at in range(0, len(encoded), _LINE)]
-    return b"\r\n".join(lines) + b"\r\n"
-
-
 def _subject(value: str) -> bytes:
     flat = _flat(value)
     # ASCII that looks encoded would be decoded by whoever reads it.
     if flat.isascii() and flat.isprintable() and "=?" not in flat:
         # Header folds it as well, in ten times the time.
         lines, rest, start = [], f"Subject: {flat}", len("Subject: ")
-        while len(rest) > _LINE and (end := rest.rfind(" ", start, _LINE + 1)) > 0:
+        while len(rest) > LINE and (end := rest.rfind(" ", start, LINE + 1)) > 0:
             lines.append(rest[:end])
             rest, start = rest[end:], 1  # behind the space that begins it
-        if len(rest) <= _LINE:
+        if len(rest) <= LINE:
             return "\r\n".join([*lines, rest, ""]).encode("ascii")
-    encoded = Header(flat, "utf-8", maxlinelen=_LINE, header_name="Subject").encode(
+    encoded = Header(flat, "utf-8", maxlinelen=LINE, header_name="Subject").encode(
         linesep="\r\n"
     )
     return f"Subject: {encoded}\r\n".encode("ascii")
@@ -236,7 +200,7 @@ def _address(name: str, shown: str, address: str) -> bytes:
     shown = _flat(shown)
     if _PLAIN_ADDRESS.fullmatch(address) and "=?" not in shown:
         value = f"{name}: {formataddr((shown, address))}"
-        if len(value) <= _LINE:
+        if len(value) <= LINE:
             return f"{value}\r\n".encode("ascii")
     # Long names have to be folded: the slow way, a tenth of a millisecond.
     box = Address(display_name=shown, addr_spec=_flat(address))

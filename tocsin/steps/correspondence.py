@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import lru_cache
 
 from models.terms import (
     ContactRole,
@@ -122,7 +123,12 @@ def listed(certificates: Sequence[ListedCertificate]) -> tuple[CertificateLine, 
         CertificateLine(
             name=one.name,
             serial=one.serial,
-            not_after=one.not_after.date().isoformat() if one.not_after else "",
+            not_after=_day(one.not_after) if one.not_after else "",
         )
         for one in certificates
     )
+
+
+@lru_cache(maxsize=4096)  # most certificates end on the same few days
+def _day(at: datetime) -> str:
+    return at.date().isoformat()

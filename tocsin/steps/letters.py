@@ -176,6 +176,7 @@ def write_letter(
             sender=sender.return_path(notice.verp_token),
             recipient=notice.to.email,
             content=content,
+            is_in_lines=True,
         ),
         escalations=written.escalations,
     )

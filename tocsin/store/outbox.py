@@ -201,7 +201,6 @@ def _with_recipients() -> Select[Any]:
         select(
             NOTICE.c.id,
             NOTICE.c.incident_id,
-            NOTICE.c.contact_id,
             NOTICE.c.kind,
             NOTICE.c.sequence,
             NOTICE.c.message_id,
@@ -210,6 +209,7 @@ def _with_recipients() -> Select[Any]:
             NOTICE.c.possibly_repeated,
             NOTICE.c.planned_at,
             thread.label("thread"),
+            NOTICE.c.contact_id,
             *RECIPIENT,
         )
         .join(CONTACT, CONTACT.c.id == NOTICE.c.contact_id)
@@ -248,40 +248,64 @@ def _keys(
 
 
 def _claimed(connection: Connection, keys: Sequence[int]) -> list[ClaimedNotice]:
-    return [_notice(row) for row in connection.execute(_CLAIMED, {"keys": keys}).all()]
-
-
-def _notice(row: Any) -> ClaimedNotice:
-    return ClaimedNotice(
-        notice_id=NoticeId(row.id),
-        incident=IncidentId(row.incident_id),
-        kind=NoticeKind(row.kind),
-        sequence=row.sequence,
-        message_id=row.message_id,
-        thread=row.thread,
-        verp_token=row.verp_token,
-        attempts=row.attempts,
-        is_repeat=row.possibly_repeated > 0,
-        planned_at=row.planned_at,
-        to=recipient_of(row),
-    )
+    return [
+        # By place: by name it takes twice as long, and there are thousands of them.
+        ClaimedNotice(
+            notice_id=row[0],
+            incident=row[1],
+            kind=NoticeKind(row[2]),
+            sequence=row[3],
+            message_id=row[4],
+            verp_token=row[5],
+            attempts=row[6],
+            is_repeat=row[7] > 0,
+            planned_at=row[8],
+            thread=row[9],
+            to=_recipient(*row[10:]),
+        )
+        for row in connection.execute(_CLAIMED, {"keys": keys}).all()
+    ]
 
 
 def recipient_of(row: Any) -> Recipient:
     """Read a row that holds the columns of ``RECIPIENT``."""
+    return _recipient(
+        row.contact_id,
+        row.contact_name,
+        row.email,
+        row.role,
+        row.rank,
+        row.token_generation,
+        row.subscriber_id,
+        row.subscriber_name,
+        row.zone,
+        row.language,
+    )
+
+
+def _recipient(  # noqa: PLR0917 - in the order of the columns
+    contact: int,
+    name: str,
+    email: str,
+    role: str,
+    rank: int,
+    token_generation: int,
+    subscriber: int | None,
+    subscriber_name: str,
+    zone: str,
+    language: str,
+) -> Recipient:
     return Recipient(
-        contact=ContactId(row.contact_id),
-        name=row.contact_name,
-        email=row.email,
-        role=ContactRole(row.role),
-        rank=row.rank,
-        token_generation=row.token_generation,
-        subscriber=None
-        if row.subscriber_id is None
-        else SubscriberId(row.subscriber_id),
-        subscriber_name=row.subscriber_name,
-        zone=row.zone,
-        language=row.language,
+        contact=ContactId(contact),
+        name=name,
+        email=email,
+        role=ContactRole(role),
+        rank=rank,
+        token_generation=token_generation,
+        subscriber=None if subscriber is None else SubscriberId(subscriber),
+        subscriber_name=subscriber_name,
+        zone=zone,
+        language=language,
     )
 
 
