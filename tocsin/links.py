@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from json import JSONEncoder
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,10 @@ class LinkClaims:
     expires_at: datetime
 
 
+# As itsdangerous has it, which would make such an encoder for each token.
+_encode = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 class _Signer(Signer):
     """Derives its key once, and not for each token."""
 
@@ -67,7 +72,7 @@ class _Serializer(URLSafeSerializer):
 
     def dump_payload(self, obj: Any) -> bytes:
         """Return the claims for the address line; what it writes, the original reads."""
-        return base64_encode(self.serializer.dumps(obj, **self.serializer_kwargs))
+        return base64_encode(_encode(obj))
 
 
 class Links:

@@ -122,6 +122,8 @@ def _parameter(value: str) -> str:
 
 
 def _flat(value: str) -> str:
+    if value.isprintable():
+        return value
     return _CONTROL.sub(" ", value.replace("\r\n", "\n"))
 
 

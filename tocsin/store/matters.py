@@ -216,16 +216,11 @@ _DRAFTED = _open_ones(is_draft=True)
 def _sample(rows: list[Any], *, unscheduled_at: datetime | None) -> CertificateSample:
     # What is revoked already is left out as long as anything is not.
     told = [row for row in rows if row[-1]] or rows
-    certificates, times, without_csr = [], [], 0
-    for _, name, serial, not_after, revocation_time, lacks_csr, _ in told:
-        certificates.append(ListedCertificate(name, serial, not_after))
-        times.append(revocation_time)
-        without_csr += lacks_csr
     return CertificateSample(
         is_revoked=not told[0][-1],
-        certificates=tuple(certificates),
-        without_csr=without_csr,
-        revocation_time=unscheduled_at or min(times),
+        certificates=tuple([ListedCertificate._make(row[1:4]) for row in told]),
+        without_csr=sum([row[5] for row in told]),
+        revocation_time=unscheduled_at or min([row[4] for row in told]),
     )
 
 
