@@ -19,7 +19,8 @@ _LONGEST_LINE = 998
 _CUT_AT_ONCE = 100
 """Lines."""
 
-_HARMLESS = bytes([*b"\n", *range(0x20, 0x7F)])
+_HARMLESS_IN_LINE = bytes(range(0x20, 0x7F))
+_HARMLESS = b"\n" + _HARMLESS_IN_LINE
 # What some servers change on its way, and what ends a part.
 _UNSAFE = ("From ", f"--{BOUNDARY}")
 _UNSAFE_START = re.compile(
@@ -74,8 +75,13 @@ class BodyForm:
     def __init__(self, fixed: Sequence[str]) -> None:
         # A sign that no unsafe start holds stands for the blanks.
         self._is_plain = body_of("?".join(fixed)).is_plain
-        self._room = _LONGEST_LINE - max(
-            len(line) for line in "".join(fixed).split("\n")
+        self._longest_value = min(
+            (
+                (_LONGEST_LINE - len(line) + blanks) // blanks
+                for line in "\0".join(fixed).split("\n")
+                if (blanks := line.count("\0"))
+            ),
+            default=_LONGEST_LINE,
         )
         self._is_sure = not any(map(_may_begin_unsafe, fixed[:-1]))
         self._pieces = [""] * (2 * len(fixed) - 1)
@@ -93,12 +99,10 @@ class BodyForm:
         if not self._is_plain:
             # What is fixed needs it, whatever the values are.
             return Body(base64_lines(text.encode("utf-8")), is_plain=False)
-        all_values = "".join(values)
-        if not (
-            self._is_sure
-            and len(all_values) <= self._room
-            and all_values.isascii()
-            and all_values.isprintable()
+        if (
+            not self._is_sure
+            or "".join(values).encode().translate(None, _HARMLESS_IN_LINE)
+            or (values and max(map(len, values)) > self._longest_value)
         ):
             return body_of(text)
         whole = self._pieces.copy()
