@@ -1,5 +1,6 @@
 """Every way in which a relay can answer, end or stay silent has its outcome."""
 
+import asyncio
 import ssl
 import threading
 import time
@@ -343,6 +344,59 @@ def test_connection_is_dropped_when_the_caller_wants_no_more(
     assert first.kind is SendKind.SENT
     assert time.monotonic() - started < 10
     assert relay.recipients == ["r1@clinic.example"]
+
+
+def test_mail_leaves_when_the_caller_is_inside_an_event_loop(
+    relaying: Relaying,
+) -> None:
+    async def caller(relay: ScriptedRelay) -> dict[int, SendOutcome]:
+        return send(relay, messages(60), connections=2)
+
+    with relaying() as relay:
+        outcomes = asyncio.run(caller(relay))
+
+    assert Counter(kinds(outcomes)) == {"sent": 60}
+    assert len(set(relay.recipients)) == len(relay.recipients) == 60
+
+
+def test_failure_of_whoever_writes_is_raised_when_the_rest_has_left(
+    relaying: Relaying,
+) -> None:
+    async def caller(port: int, found: list[SendOutcome]) -> None:
+        found.extend(mailer(port).send(feed()))
+
+    def feed() -> Iterator[OutgoingMessage]:
+        yield from messages(3)
+        raise RuntimeError("no more")
+
+    with relaying() as relay:
+        found: list[SendOutcome] = []
+        with pytest.raises(RuntimeError, match="no more"):
+            found.extend(mailer(relay.port).send(feed()))
+        with pytest.raises(RuntimeError, match="no more"):
+            asyncio.run(caller(relay.port, found))
+
+    assert [one.kind for one in found] == [SendKind.SENT] * 6
+    assert len(relay.recipients) == 6
+
+
+def test_messages_are_written_only_a_little_before_they_leave(
+    relaying: Relaying,
+) -> None:
+    written, furthest = 0, 0
+
+    def feed() -> Iterator[OutgoingMessage]:
+        nonlocal written, furthest
+        for one in messages(40):
+            written += 1
+            furthest = max(furthest, written - len(relay.taken))
+            yield one
+
+    with relaying() as relay:
+        found = list(mailer(relay.port).send(feed()))
+
+    assert Counter(one.kind for one in found) == {SendKind.SENT: 40}
+    assert furthest < 20
 
 
 # Pipelining (RFC 2920).

@@ -91,7 +91,7 @@ class Mailer(Protocol):
         Send; yield exactly one outcome for each message taken, in any order.
 
         Args:
-            messages: Taken one by one, in the caller's thread, a little ahead of what
+            messages: Taken one by one while the caller waits, a little ahead of what
                 can be sent; not to the end when the relay cannot be reached.
             witness: Is told in time what a killed process could not say any more.
 
