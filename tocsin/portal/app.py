@@ -28,7 +28,8 @@ from tocsin.portal.limits import LimitedRate
 from tocsin.portal.office.background import Background, Imports
 from tocsin.portal.office.context import Office
 from tocsin.portal.office.routes import add_office, too_large, upload_limits
-from tocsin.portal.pages import add_subscriber_routes
+from tocsin.portal.overview import add_overview
+from tocsin.portal.pages import add_act_routes
 from tocsin.portal.render import POLICY, WITHOUT_SCRIPT, Pages
 from tocsin.portal.renewal import add_renewal_routes
 from tocsin.settings import Settings, read_settings
@@ -90,7 +91,8 @@ def create_app(
     # No documentation pages and no schema: they would tell what there is to try.
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.state.desk = desk
-    add_subscriber_routes(app.router)
+    add_overview(app.router, desk)
+    add_act_routes(app.router)
     add_certificate_routes(app.router)
     add_download_routes(app.router)
     add_renewal_routes(app.router)
