@@ -133,12 +133,11 @@ def _in_the_database(
 
 
 CHANGES: dict[str, Callable[[Clinic], object]] = {
+    "an answer": lambda c: c.do("acknowledge", {"choice": "mine"}),
+    "a report": lambda c: c.do("replaced", {"certificate": str(c.certificates[0])}),
     "the incident's title": lambda c: c.change(Incident, c.incident, title="Another"),
     "its deadline": lambda c: c.change(
         Incident, c.incident, deadline=DEADLINE - SECOND
-    ),
-    "it is closed": lambda c: c.change(
-        Incident, c.incident, state="closed", closed_at=DEADLINE
     ),
     "the subscriber's name": lambda c: c.change(
         Subscriber, c.subscriber, name="Harbour <Hospital>"
@@ -146,7 +145,6 @@ CHANGES: dict[str, Callable[[Clinic], object]] = {
     "their zone": lambda c: c.change(
         Subscriber, c.subscriber, zone="America/Sao_Paulo"
     ),
-    "their language": lambda c: c.change(Subscriber, c.subscriber, language="zh-Hant"),
     "a contact's phone": lambda c: c.change(
         Contact, c.colleague, phone="+852 5550 0177"
     ),
@@ -166,26 +164,26 @@ CHANGES: dict[str, Callable[[Clinic], object]] = {
             connection, c.certificates[2], der=b"new"
         )
     ),
-    "an answer": lambda c: c.do("acknowledge", {"choice": "mine"}),
-    "a report": lambda c: c.do("replaced", {"certificate": str(c.certificates[0])}),
     "one more certificate": _in_the_database(
         lambda connection, c: insert_certificates(
             connection, c.incident, c.subscriber, first_serial=0x5000
         )
     ),
+    "their language": lambda c: c.change(Subscriber, c.subscriber, language="zh-Hant"),
+    "it is closed": lambda c: c.change(
+        Incident, c.incident, state="closed", closed_at=DEADLINE
+    ),
 }
 
 
-@pytest.mark.parametrize("what", CHANGES)
-def test_page_is_written_anew_when_anything_on_it_changes(
-    clinic: Clinic, what: str
-) -> None:
-    before = clinic.page()
-    assert clinic.page() == before == clinic.written_anew()
+def test_page_is_written_anew_when_anything_on_it_changes(clinic: Clinic) -> None:
+    for what, change in CHANGES.items():
+        before = clinic.page()
+        assert clinic.page() == before == clinic.written_anew()
 
-    CHANGES[what](clinic)
+        change(clinic)
 
-    assert clinic.page() == clinic.written_anew() != before
+        assert clinic.page() == clinic.written_anew() != before, what
 
 
 def test_page_says_what_it_would_say_anew_whenever_it_is_asked_for(

@@ -18,7 +18,7 @@ from tocsin.clock import Clock, SystemClock
 from tocsin.intake.csr.weak_keys import KeyBlocklist
 from tocsin.links import Links, read_secrets
 from tocsin.log import configure_logging
-from tocsin.portal.api import API, create_api
+from tocsin.portal.api import API, UNTRACED, create_api
 from tocsin.portal.asked import asked_by
 from tocsin.portal.comparison import add_certificate_routes
 from tocsin.portal.desk import DeadLink, Desk, PortalConfig
@@ -89,7 +89,7 @@ def create_app(
     pages = Pages(is_secure=is_secure)
     desk = Desk(engine=engine, links=links, config=config, clock=clock, pages=pages)
     # No documentation pages and no schema: they would tell what there is to try.
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, **UNTRACED)
     app.state.desk = desk
     add_overview(app.router, desk)
     add_act_routes(app.router)

@@ -11,7 +11,7 @@ TOKEN = mark(0)
 MADE_AT = mark(1)
 """What stands in a page that is kept, until it is shown to somebody at some instant."""
 
-_MOST_CHARACTERS = 24_000_000  # of all pages that are kept: 2,000 usual ones
+_MOST_CHARACTERS = 16_000_000  # of all pages that are kept: 1,500 usual ones
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +20,7 @@ class KeptPage:
     One page, with blanks for the token of its link and for the instant it is shown at.
 
     Args:
-        state: A digest of what it was written from.
+        state: What it was written from.
         form: What it says.
         size: Characters.
         made_at: When it was written, UTC.
@@ -28,15 +28,16 @@ class KeptPage:
 
     """
 
-    state: bytes
+    state: object
     form: Form
     size: int
     made_at: datetime
     holds: timedelta
 
-    def is_still_right(self, state: bytes, now: datetime) -> bool:
+    def is_still_right(self, state: object, now: datetime) -> bool:
         """Whether it would be written the same again."""
-        return self.state == state and timedelta(0) <= now - self.made_at < self.holds
+        is_true = timedelta(0) <= now - self.made_at < self.holds
+        return is_true and self.state == state
 
     def shown(self, *, token: str, made_at: str) -> str:
         """Return what somebody gets to see."""
@@ -47,8 +48,8 @@ class KeptPages:
     """
     Keeps the pages that were written last, one for each reader and language.
 
-    A page is asked for with a digest of all that the database holds for it now. So one
-    that is out of date is not shown: it is not found.
+    A page is asked for with all that the database holds for it now. So one that is out of
+    date is not shown: it is not found.
     """
 
     def __init__(self) -> None:
@@ -57,14 +58,14 @@ class KeptPages:
         self._changes = Lock()
 
     def find(
-        self, contact: int, tag: str, *, state: bytes, now: datetime
+        self, contact: int, tag: str, *, state: object, now: datetime
     ) -> KeptPage | None:
         """Return the page of a contact in a language, if it is still right."""
         page = self._pages.get((contact, tag))
         return page if page and page.is_still_right(state, now) else None
 
     def keep(
-        self, contact: int, tag: str, *, state: bytes, text: str, glance: Glance
+        self, contact: int, tag: str, *, state: object, text: str, glance: Glance
     ) -> KeptPage:
         """Keep a page in the place of the one before; the oldest make room."""
         page = KeptPage(

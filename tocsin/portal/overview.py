@@ -54,8 +54,8 @@ class Overview:
         """Answer one request."""
         token: str = request.path_params["token"]
         asked = asked_by(request)
-        query = request.query_params
-        if query:
+        if request.scope["query_string"]:
+            query = request.query_params
             wanted = read_filter(lambda name: query.get(name, ""))
             number = page_number(query.get("page", ""))
             return await self._in_thread(
@@ -71,6 +71,7 @@ class Overview:
             else:
                 if page is None or len(page.certificates) <= _FEW:
                     return self._written(page, token, asked)
+                return await self._in_thread(lambda: self._written(page, token, asked))
         return await self._in_thread(lambda: self._first_page(claims, token, asked))
 
     async def _in_thread(self, write: Callable[[], Response]) -> Response:

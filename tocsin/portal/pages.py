@@ -1,7 +1,7 @@
 """The pages behind a link: to read, to fill in, to check, and to have done."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
@@ -10,28 +10,21 @@ from fastapi.responses import RedirectResponse, Response
 from models.terms import ReplyId, ReplyKind
 from tocsin.errors import Broken, Refused
 from tocsin.phrases import phrase
-from tocsin.portal.ask_forms import parse_extension, parse_help, parse_not_mine
+from tocsin.portal.acts import ACTS, EMPTY, ActPage
 from tocsin.portal.desk import DeadLink, Desk, TheDesk, Visit, page_number, seen_on
 from tocsin.portal.forms import (
     Parsed,
-    Parser,
     Problem,
     Submitted,
     filter_of_form,
-    parse_acknowledge,
-    parse_contact,
-    parse_csrs,
-    parse_no_longer_required,
-    parse_replaced,
     read_filter,
     read_keys,
     read_submitted,
 )
-from tocsin.portal.looking import Looker, look_if_agreed
 from tocsin.steps.csrs import note_refused_csrs
 from tocsin.steps.replies import Overtaken, Taken, take_reply
 from tocsin.steps.reply_acts import Undo
-from tocsin.store.views import ReplyView, Selection
+from tocsin.store.views import ReplyView
 
 _READ = ["GET", "HEAD"]
 _OK = 200
@@ -40,23 +33,6 @@ _CONFLICT = 409
 _SEE_OTHER = 303
 _SHOWN = 200  # certificates on a page that repeats an act
 _LONGEST_KEY = 18
-_EMPTY: Mapping[str, object] = {
-    "choice": "",
-    "csr": "",
-    "for": "",
-    "private_key": False,
-    "certificate": frozenset(),
-    "all": False,
-    "look": False,
-    "name": "",
-    "email": "",
-    "phone": "",
-    "instead_of": "",
-    "scope": "",
-    "message": "",
-}
-"""What a form shows before anybody touches it: nothing is ticked or chosen."""
-
 _OVERTAKEN = Problem(
     field="check",
     message=phrase(
@@ -79,54 +55,6 @@ _NOT_SURE = Problem(
 )
 """Its page is two links from a mail: a machine that presses buttons would undo it."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActPage:
-    """
-    One thing a subscriber can do: a form, a page to check it, the deed.
-
-    Args:
-        slug: In its address; the templates are named after it.
-        kind: What it files.
-        parse: From the form to the act.
-        selection: The certificates that its form offers.
-        looks: What else the check page shows, if the sender agreed to look for it.
-
-    """
-
-    slug: str
-    kind: ReplyKind
-    parse: Parser
-    selection: Selection = Selection.ALL
-    looks: Looker | None = None
-
-
-ACTS = (
-    ActPage(slug="acknowledge", kind=ReplyKind.ACKNOWLEDGE, parse=parse_acknowledge),
-    ActPage(
-        slug="csr",
-        kind=ReplyKind.SUBMIT_CSR,
-        parse=parse_csrs,
-        selection=Selection.WITHOUT_REPLACEMENT,
-    ),
-    ActPage(
-        slug="replaced",
-        kind=ReplyKind.REPLACED,
-        parse=parse_replaced,
-        selection=Selection.REVOCABLE_EARLY,
-        looks=look_if_agreed,
-    ),
-    ActPage(
-        slug="no-longer-required",
-        kind=ReplyKind.NO_LONGER_REQUIRED,
-        parse=parse_no_longer_required,
-        selection=Selection.REVOCABLE_EARLY,
-    ),
-    ActPage(slug="contact", kind=ReplyKind.CHANGE_CONTACT, parse=parse_contact),
-    ActPage(slug="not-mine", kind=ReplyKind.NOT_MINE, parse=parse_not_mine),
-    ActPage(slug="help", kind=ReplyKind.ASK_HELP, parse=parse_help),
-    ActPage(slug="more-time", kind=ReplyKind.ASK_EXTENSION, parse=parse_extension),
-)
 
 Sent = Annotated[Submitted, Depends(read_submitted)]
 
@@ -351,7 +279,7 @@ def _form(
         act=act,
         problems=parsed.problems,
         news=() if since is None else visit.view.since(since),
-        values={**_EMPTY, **parsed.values},
+        values={**EMPTY, **parsed.values},
         refused=parsed.shown.get("refused", ()),
     )
 

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import cache
 from importlib import resources
 from urllib.parse import urlencode
 
@@ -113,8 +114,8 @@ class Pages:
 
         """
         language = self.tongues[tag].language
-        words: Callable[[datetime], Moment] = lambda at: moment(  # noqa: E731
-            at, zone=zone, glance=glance, language=language
+        words: Callable[[datetime], Moment] = cache(
+            lambda at: moment(at, zone=zone, glance=glance, language=language)
         )
         choices = [
             (tag, tongue.language.name, _address(asked, tag))

@@ -1,6 +1,5 @@
 """The page that a link in a notice opens, read as fast as it goes: in an incident all open it."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +16,9 @@ from tocsin.store.views import NO_FILTER, Selection, SubscriberView
 
 _Rows = list[Sequence[Any]]
 
+_NAMES = ABOUT.selected_columns.keys()
+_STATE, _LANGUAGE = _NAMES.index("state"), _NAMES.index("language")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstPage:
@@ -25,30 +27,27 @@ class FirstPage:
 
     Args:
         claims: Of the link that it is read for, which works.
-        state: A digest of all of it: two pages of one state say the same.
-        about: The incident and the subscriber.
-        certificates: Rows of the certificates, as the driver gave them.
+        about: The incident and the subscriber: rows as the driver gave them.
+        certificates: Of the certificates.
         contacts: Of the contacts.
         replies: Of the replies.
+        incident_state: The incident's state.
+        language: The subscriber's in the directory, BCP 47.
 
     """
 
     claims: LinkClaims
-    state: bytes
-    about: Any
+    about: _Rows
     certificates: _Rows
     contacts: _Rows
     replies: _Rows
+    incident_state: str
+    language: str
 
     @property
-    def incident_state(self) -> str:
-        """The incident's state."""
-        return str(self.about.state)
-
-    @property
-    def language(self) -> str:
-        """The subscriber's in the directory, BCP 47."""
-        return str(self.about.language)
+    def state(self) -> object:
+        """All of it, to be compared: two pages of one state say the same."""
+        return self.about, self.certificates, self.contacts, self.replies
 
 
 class FirstPages:
@@ -61,8 +60,7 @@ class FirstPages:
     """
 
     def __init__(self, dialect: Dialect) -> None:
-        self._current = Prepared(CURRENT, dialect)
-        self._about = Prepared(ABOUT, dialect)
+        self._about = Prepared(ABOUT.where(CURRENT.exists()), dialect)
         self._certificates = Prepared(PAGES[Selection.ALL], dialect)
         self._contacts = Prepared(CONTACTS, dialect)
         self._replies = Prepared(REPLIES, dialect)
@@ -83,25 +81,17 @@ class FirstPages:
             "generation": claims.generation,
             "offset": 0,
         }
-        if not self._current.fetch(cursor, whose):
-            return None
         about = self._about.fetch(cursor, whose)
         if not about:
             return None
-        rows = (
-            about,
-            self._certificates.fetch(cursor, whose),
-            self._contacts.fetch(cursor, whose),
-            self._replies.fetch(cursor, whose),
-        )
-        state = hashlib.blake2b(repr(rows).encode(), digest_size=32).digest()
         return FirstPage(
             claims=claims,
-            state=state,
-            about=self._about.read(about)[0],
-            certificates=rows[1],
-            contacts=rows[2],
-            replies=rows[3],
+            about=about,
+            certificates=self._certificates.fetch(cursor, whose),
+            contacts=self._contacts.fetch(cursor, whose),
+            replies=self._replies.fetch(cursor, whose),
+            incident_state=about[0][_STATE],
+            language=about[0][_LANGUAGE],
         )
 
     def view(self, page: FirstPage, now: datetime) -> SubscriberView | None:
@@ -120,7 +110,7 @@ class FirstPages:
         )
         totals, next_revocation_time = sum_of(certificates)
         return view_of(
-            page.about,
+            self._about.read(page.about)[0],
             subscriber=page.claims.subscriber,
             certificates=certificates,
             totals=totals,

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol, cast
 
 from sqlalchemy import Dialect, Engine, PoolProxiedConnection, Select, event
+from sqlalchemy.exc import SQLAlchemyError
 
 from tocsin.errors import Unavailable
 from tocsin.store.session import reading
@@ -39,8 +40,11 @@ class Prepared:
             dialect=dialect, compile_kwargs={"render_postcompile": True}
         )
         self._text = str(compiled)
-        self._order = compiled.positiontup
-        self._values = dict(compiled.params)
+        self._values = list(compiled.params.items())
+        order = compiled.positiontup
+        self._order = (
+            None if order is None else [(name, compiled.params[name]) for name in order]
+        )
         columns = statement.selected_columns
         self._row = _row_of(tuple(columns.keys()))
         self._readers: list[tuple[int, Callable[[Any], Any]]] = [
@@ -57,11 +61,13 @@ class Prepared:
         self, cursor: Cursor, values: Mapping[str, object]
     ) -> list[Sequence[Any]]:
         """Return the rows as the driver has them: text may still be an instant."""
-        bound = {name: values.get(name, value) for name, value in self._values.items()}
-        ordered = (
-            bound if self._order is None else [bound[name] for name in self._order]
-        )
-        cursor.execute(self._text, ordered)
+        if self._order is None:
+            bound = {name: values.get(name, usual) for name, usual in self._values}
+            cursor.execute(self._text, bound)
+        else:
+            cursor.execute(
+                self._text, [values.get(name, usual) for name, usual in self._order]
+            )
         return list(cursor.fetchall())
 
     def read(self, rows: Sequence[Sequence[Any]]) -> list[Any]:
@@ -119,7 +125,7 @@ class Unwaiting:
                 yield cursor
             finally:
                 cursor.execute("ROLLBACK")
-        except sqlite3.OperationalError:
+        except (sqlite3.OperationalError, SQLAlchemyError):
             raise Unavailable("the database cannot be read without waiting") from None
 
     def _open(self) -> PoolProxiedConnection:
