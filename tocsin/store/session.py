@@ -59,10 +59,7 @@ def _begin_sqlite(connection: Connection) -> None:
     # A transaction that reads first and writes later could find the database locked
     # half-way; one that says so at the start waits its turn instead.
     writes = connection.get_execution_options().get(_WRITES, True)
-    # By the driver itself: every transaction says it.
-    cursor = connection.connection.cursor()
-    cursor.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
-    cursor.close()
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 @contextmanager
