@@ -1,7 +1,8 @@
 """
 Many clients at once, in a process of their own: `python load.py HOST PORT SECONDS`.
 
-Reads on stdin, as JSON, what each client does again and again; writes what came of it.
+Reads on stdin, as JSON, what each client does again and again, or once where SECONDS is 0;
+writes what came of it.
 """
 
 import asyncio
@@ -97,8 +98,9 @@ async def _live(
     taken: dict[str, Taken],
     until: float,
 ) -> None:
-    while perf_counter() < until:
-        one = next(steps)
+    for one in steps:
+        if perf_counter() >= until:
+            break
         kind = taken.setdefault(one["kind"], Taken())
         begun = perf_counter()
         try:
@@ -123,10 +125,16 @@ async def main() -> None:
     scripts = json.load(sys.stdin)
     taken: dict[str, Taken] = {}
     begun = perf_counter()
+    until = begun + (seconds or _WITHIN)
     cpu = resource.getrusage(resource.RUSAGE_SELF)
     await asyncio.gather(
         *(
-            _live(Client(host, port), cycle(script), taken, begun + seconds)
+            _live(
+                Client(host, port),
+                cycle(script) if seconds else iter(script),
+                taken,
+                until,
+            )
             for script in scripts
         )
     )

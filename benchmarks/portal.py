@@ -57,6 +57,8 @@ _ROUNDS = 7
 _SECONDS = 4.0
 _AT_LEAST = 0.4
 _BUSIEST = 0.8  # of one core: beyond it the clients would be what is measured
+_FIRST_ROUNDS = 5
+_BARE = [[{"kind": "page", "path": "/"}]] * CLIENTS
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -103,29 +105,41 @@ class Load:
 
 
 def measure() -> list[Figure]:
-    """Load both in turns, then the portal with acts among the pages."""
+    """Load both in turns, then the portal with acts among the pages, then with first pages."""
     with tempfile.TemporaryDirectory(prefix="tocsin-portal-") as name:
         folder = Path(name)
-        subscribers = _prepare(folder)[:CLIENTS]
+        everybody = _prepare(folder)
+        subscribers, others = everybody[:CLIENTS], everybody[CLIENTS:]
         with _portal(folder) as portal:
-            pages = _fetch(portal, [one.path for one in subscribers])
+            pages = _fetch(portal, subscribers)
             file = folder / "page.html"
             file.write_text(_of_median_size(pages), "utf-8")
             with _bare(folder, file) as bare:
                 ours, theirs = [], []
                 for _ in range(_ROUNDS):
                     ours.append(_load(portal, [[_page(one)] for one in subscribers]))
-                    theirs.append(
-                        _load(bare, [[{"kind": "page", "path": "/"}]] * CLIENTS)
-                    )
+                    theirs.append(_load(bare, _BARE))
+                first, bare_first = [], []
+                for _ in range(_FIRST_ROUNDS):
+                    first.append(_first(folder, subscribers, others))
+                    bare_first.append(_load(bare, _BARE, seconds=0))
             mixed = [_load(portal, [*_busy(subscribers)]) for _ in range(3)]
-    return [*_beside(ours, theirs), *_mixed(mixed)]
+    return [*_beside(ours, theirs), *_first_pages(first, bare_first), *_mixed(mixed)]
+
+
+def _first(
+    folder: Path, subscribers: Sequence[Subscriber], others: Sequence[Subscriber]
+) -> Load:
+    """Let each of them ask once for a page that nobody has asked this process for."""
+    with _portal(folder) as portal:
+        _fetch(portal, others)  # the templates and the statements are in its memory now
+        return _load(portal, [[_page(one)] for one in subscribers], seconds=0)
 
 
 def _beside(ours: Sequence[Load], theirs: Sequence[Load]) -> Iterator[Figure]:
     base = "bare FastAPI page"
     yield paired(
-        f"subscriber's page, {CLIENTS} clients at once",
+        f"subscriber's page opened again, {CLIENTS} clients at once",
         [one.rate for one in ours],
         base,
         [one.rate for one in theirs],
@@ -151,24 +165,42 @@ def _beside(ours: Sequence[Load], theirs: Sequence[Load]) -> Iterator[Figure]:
     yield _errors("the same", ours)
 
 
+def _first_pages(ours: Sequence[Load], theirs: Sequence[Load]) -> Iterator[Figure]:
+    what = f"{CLIENTS} subscribers' first pages at once, none written before"
+    yield paired(
+        what,
+        [one.rate for one in ours],
+        "bare FastAPI page",
+        [one.rate for one in theirs],
+        unit="pages/s",
+        at_least=None,
+    )
+    yield _known(f"p95 of {what}", "ms", [one.p95 * 1_000 for one in ours])
+    yield _errors(what, ours)
+
+
 def _mixed(loads: Sequence[Load]) -> Iterator[Figure]:
     what = "pages and acts (1 in 10: acknowledgements, CSRs)"
     for name, unit, values in (
         (what, "requests/s", [one.rate for one in loads]),
         (f"p95 of {what}", "ms", [one.p95 * 1_000 for one in loads]),
     ):
-        yield Figure(
-            name=name,
-            value=round(statistics.median(values), 1),
-            unit=unit,
-            base=None,
-            base_value=None,
-            ratio=None,
-            spread=(round(min(values), 1), round(max(values), 1)),
-            goal="to be known",
-            met=None,
-        )
+        yield _known(name, unit, values)
     yield _errors(what, loads)
+
+
+def _known(name: str, unit: str, values: Sequence[float]) -> Figure:
+    return Figure(
+        name=name,
+        value=round(statistics.median(values), 1),
+        unit=unit,
+        base=None,
+        base_value=None,
+        ratio=None,
+        spread=(round(min(values), 1), round(max(values), 1)),
+        goal="to be known",
+        met=None,
+    )
 
 
 def _errors(what: str, loads: Sequence[Load]) -> Figure:
@@ -222,10 +254,13 @@ def _csr(host: str) -> str:
     )
 
 
-def _load(server: Server, scripts: list[list[dict[str, Any]]]) -> Load:
+def _load(
+    server: Server, scripts: list[list[dict[str, Any]]], seconds: float | None = None
+) -> Load:
+    lasts = _SECONDS if seconds is None else seconds
     before = server.cpu
     done = subprocess.run(
-        [sys.executable, HERE / "load.py", HOST, str(server.port), str(_SECONDS)],
+        [sys.executable, HERE / "load.py", HOST, str(server.port), str(lasts)],
         input=json.dumps(scripts).encode(),
         stdout=subprocess.PIPE,
         check=True,
@@ -234,20 +269,20 @@ def _load(server: Server, scripts: list[list[dict[str, Any]]]) -> Load:
     told = json.loads(done.stdout)
     if told["cpu"] > _BUSIEST * told["seconds"]:
         raise SystemExit("the clients were busier than the server could make them")
-    seconds = sorted(
+    took = sorted(
         chain.from_iterable(kind["seconds"] for kind in told["kinds"].values())
     )
     return Load(
-        rate=len(seconds) / told["seconds"],
-        p95=seconds[int(len(seconds) * 0.95)],
-        cpu=used / len(seconds),
+        rate=len(took) / told["seconds"],
+        p95=took[int(len(took) * 0.95)],
+        cpu=max(used, 1 / _TICKS) / len(took),
         errors=sum(kind["errors"] for kind in told["kinds"].values()),
     )
 
 
-def _fetch(server: Server, paths: Sequence[str]) -> list[str]:
+def _fetch(server: Server, subscribers: Sequence[Subscriber]) -> list[str]:
     with httpx.Client(base_url=f"http://{HOST}:{server.port}") as http:
-        answers = [http.get(path) for path in paths]
+        answers = [http.get(one.path) for one in subscribers]
     for answer in answers:
         answer.raise_for_status()
     return [answer.text for answer in answers]

@@ -117,7 +117,7 @@ class Links:
         """
         try:
             incident, subscriber, contact, made_for, generation, expires = (
-                self._serializer.loads(token)
+                self._serializer.load_payload(self._signer.unsign(token))
             )
             claims = LinkClaims(
                 incident=IncidentId(incident),

@@ -37,7 +37,6 @@ from factories import (
 )
 from fakes.lists import make_certificate, pem
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 from portal_server import (
     CONFIG,
     GRACE,
@@ -50,6 +49,7 @@ from portal_server import (
 )
 from sqlalchemy import Engine, func, select, update
 from sqlmodel import SQLModel
+from starlette.routing import Route
 
 from models.base import table
 from models.incident import AffectedCertificate, Incident
@@ -180,7 +180,7 @@ def _addresses(
             ),
         )
         for route in app.routes
-        if isinstance(route, APIRoute)
+        if isinstance(route, Route)
         # The CA's own people have links of their own: test_escalations.py.
         if not route.path.startswith("/e/")
         for method in sorted(route.methods or ())

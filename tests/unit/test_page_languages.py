@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 from tocsin.phrases import phrase
 from tocsin.portal.asked import Asked, asked_by, tongue_for
 from tocsin.portal.checks import check_pages, sentences
-from tocsin.portal.moments import distance, moment
+from tocsin.portal.moments import Glance, distance, moment
 from tocsin.portal.tongues import read_tongues
 
 PORTAL = Path(__file__).parents[2] / "tocsin" / "portal"
@@ -145,7 +145,10 @@ def test_instant_is_written_as_each_language_writes_it() -> None:
     at = datetime(2026, 3, 6, 17, tzinfo=UTC)
     english, chinese = (
         moment(
-            at, zone="Asia/Hong_Kong", now=NOW, language=read_tongues()[tag].language
+            at,
+            zone="Asia/Hong_Kong",
+            glance=Glance(NOW),
+            language=read_tongues()[tag].language,
         )
         for tag in TAGS
     )

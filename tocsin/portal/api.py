@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import secrets
+from collections.abc import Mapping
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, FastAPI, Header, HTTPException, Request
@@ -56,6 +57,12 @@ _CONFLICT = 409
 _UNPROCESSABLE = 422
 
 
+UNTRACED: Mapping[str, Any] = {
+    "telemetry": {"tracing": False, "metrics": False, "logs": False}
+}
+"""For applications whose addresses are keys: no trace may tell them, whatever is set up."""
+
+
 def create_api(desk: Desk) -> FastAPI:
     """Build the application that is mounted under ``API``."""
     api = FastAPI(
@@ -67,6 +74,7 @@ def create_api(desk: Desk) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         responses=_problems(_UNAUTHORISED, _UNPROCESSABLE),
+        **UNTRACED,
     )
     api.state.desk = desk
     api.add_exception_handler(DeadLink, _unauthorised)

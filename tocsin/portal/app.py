@@ -18,7 +18,7 @@ from tocsin.clock import Clock, SystemClock
 from tocsin.intake.csr.weak_keys import KeyBlocklist
 from tocsin.links import Links, read_secrets
 from tocsin.log import configure_logging
-from tocsin.portal.api import API, create_api
+from tocsin.portal.api import API, UNTRACED, create_api
 from tocsin.portal.asked import asked_by
 from tocsin.portal.comparison import add_certificate_routes
 from tocsin.portal.desk import DeadLink, Desk, PortalConfig
@@ -28,7 +28,8 @@ from tocsin.portal.limits import LimitedRate
 from tocsin.portal.office.background import Background, Imports
 from tocsin.portal.office.context import Office
 from tocsin.portal.office.routes import add_office, too_large, upload_limits
-from tocsin.portal.pages import add_subscriber_routes
+from tocsin.portal.overview import add_overview
+from tocsin.portal.pages import add_act_routes
 from tocsin.portal.render import POLICY, WITHOUT_SCRIPT, Pages
 from tocsin.portal.renewal import add_renewal_routes
 from tocsin.settings import Settings, read_settings
@@ -88,9 +89,10 @@ def create_app(
     pages = Pages(is_secure=is_secure)
     desk = Desk(engine=engine, links=links, config=config, clock=clock, pages=pages)
     # No documentation pages and no schema: they would tell what there is to try.
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, **UNTRACED)
     app.state.desk = desk
-    add_subscriber_routes(app.router)
+    add_overview(app.router, desk)
+    add_act_routes(app.router)
     add_certificate_routes(app.router)
     add_download_routes(app.router)
     add_renewal_routes(app.router)

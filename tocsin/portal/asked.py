@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from starlette.datastructures import QueryParams
 from starlette.requests import HTTPConnection
 
 from tocsin.mail.language import FALLBACK, readable
@@ -14,6 +15,7 @@ FIELD = "lang"
 _LONGEST_TAG = 35
 _MOST_ACCEPTED = 20
 _READ = ("GET", "HEAD")
+_NO_QUERY = QueryParams()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +44,14 @@ NOTHING_ASKED = Asked()
 
 def asked_by(request: HTTPConnection) -> Asked:
     """Read from a request in which language its answer is wanted; it changes nothing."""
-    query = request.query_params
+    headers = request.headers
+    query = request.query_params if request.scope["query_string"] else _NO_QUERY
     return Asked(
         chosen=query.get(FIELD, "")[:_LONGEST_TAG],
-        kept=request.cookies.get(COOKIE, "")[:_LONGEST_TAG],
-        accepted=_accepted(request.headers.get("accept-language", "")),
+        kept=request.cookies.get(COOKIE, "")[:_LONGEST_TAG]
+        if "cookie" in headers
+        else "",
+        accepted=_accepted(headers.get("accept-language", "")),
         others=tuple(one for one in query.multi_items() if one[0] != FIELD),
         can_choose=request.scope.get("method") in _READ,
     )

@@ -130,23 +130,13 @@ def _certificate(desk: TheDesk, token: str, certificate: str) -> Response:
     if old is None or not views:
         raise DeadLink
     new = read_new(old.new) if old.new else None
-    return desk.pages.render(
+    return desk.render(
+        visit,
         "certificate",
-        {
-            "problems": (),
-            "news": (),
-            **desk.context(
-                visit,
-                certificate=views[0],
-                old=old,
-                new=new,
-                difference=compare(old, new) if new else None,
-            ),
-        },
-        asked=desk.asked,
-        own=visit.view.language,
-        zone=visit.view.zone,
-        now=visit.view.read_at,
+        certificate=views[0],
+        old=old,
+        new=new,
+        difference=compare(old, new) if new else None,
     )
 
 

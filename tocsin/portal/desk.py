@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Annotated, Protocol, cast
 
 from fastapi import Depends, Request
+from fastapi.responses import HTMLResponse
 from sqlalchemy import Engine
 
 from models.terms import (
@@ -43,6 +44,7 @@ from tocsin.store.wire import WireView, latest_checks
 from tocsin.wire import Wire
 
 _LONGEST_KEY = 18
+_DIGITS = 7
 _FORM_WITHIN = timedelta(hours=12)
 """How long a page with a form can lie open; a link lives longer."""
 
@@ -134,6 +136,19 @@ class Desk:
     pages: Pages
     asked: Asked = NOTHING_ASKED
 
+    def claims_of(self, token: str) -> LinkClaims:
+        """
+        Return what a subscriber's link stands for; whether its contact left, nobody asked.
+
+        Raises:
+            DeadLink: It is forged, expired, or made for something else.
+
+        """
+        try:
+            return self.links.read(token, purpose=SUBSCRIBER, now=self.clock.now())
+        except Refused:
+            raise DeadLink from None
+
     def open(
         self,
         token: str,
@@ -150,10 +165,7 @@ class Desk:
 
         """
         now = self.clock.now()
-        try:
-            claims = self.links.read(token, purpose=SUBSCRIBER, now=now)
-        except Refused:
-            raise DeadLink from None
+        claims = self.claims_of(token)
         with reading(self.engine) as connection:
             if not contacts.contact_is_current(connection, claims=claims):
                 raise DeadLink
@@ -272,7 +284,23 @@ class Desk:
 
     def context(self, visit: Visit, **more: object) -> Mapping[str, object]:
         """Return what every template gets."""
-        return {"visit": visit, "view": visit.view, "config": self.config} | more
+        nothing: Mapping[str, object] = {"problems": (), "news": ()}
+        about = {"visit": visit, "view": visit.view, "config": self.config}
+        return {**nothing, **about, **more}
+
+    def render(
+        self, visit: Visit, name: str, *, status: int = 200, **more: object
+    ) -> HTMLResponse:
+        """Render a page for the visitor, in their language and zone."""
+        return self.pages.render(
+            name,
+            self.context(visit, **more),
+            asked=self.asked,
+            own=visit.view.language,
+            zone=visit.view.zone,
+            now=visit.view.read_at,
+            status=status,
+        )
 
 
 def the_desk(request: Request) -> Desk:
@@ -297,6 +325,11 @@ def seen_on(nonce: str) -> ReplyId:
     _, _, seen = nonce.partition("~")
     is_key = seen.isascii() and seen.isdigit() and len(seen) <= _LONGEST_KEY
     return ReplyId(int(seen)) if is_key else ReplyId(0)
+
+
+def page_number(text: str) -> int:
+    """Read the number of a page of a list; the first where it is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS else 1
 
 
 def _purpose(act: ReplyAct | Take, seen: int) -> str:

@@ -16,6 +16,24 @@ _DAY = timedelta(days=1)
 _NOW = timedelta(0)
 
 
+class Glance:
+    """
+    One look at the clock, and how long what was said of it stays true.
+
+    Args:
+        now: What the clock said, UTC.
+
+    """
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+        self.holds = timedelta.max
+
+    def said(self, *, holds: timedelta) -> None:
+        """Note that something was said that will be true for so long."""
+        self.holds = min(self.holds, holds)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
     """
@@ -31,6 +49,7 @@ class Moment:
         utc: In UTC, with the date where it is another one than in the reader's zone.
         is_utc: Whether the reader's zone is UTC itself.
         ahead: How far away it is; negative when it has come.
+        glance: The look at the clock that this is from.
 
     """
 
@@ -43,21 +62,26 @@ class Moment:
     utc: str
     is_utc: bool
     ahead: timedelta
+    glance: Glance
 
     @property
     def distance(self) -> Phrase:
         """Say "in 2 days 4 hours", or "2 days 4 hours ago"."""
+        self.glance.said(holds=distance_holds(self.ahead))
         return distance(self.ahead)
 
     @property
     def is_past(self) -> bool:
         """Whether it has come."""
+        if self.ahead > _NOW:
+            self.glance.said(holds=self.ahead)
         return self.ahead <= _NOW
 
 
-def moment(at: datetime, *, zone: str, now: datetime, language: Language) -> Moment:
+def moment(at: datetime, *, zone: str, glance: Glance, language: Language) -> Moment:
     """Put an instant into words for a reader in ``zone``, an IANA name."""
-    return replace(_written(at, zone=zone, language=language), ahead=at - now)
+    written = _written(at, zone=zone, language=language)
+    return replace(written, ahead=at - glance.now, glance=glance)
 
 
 @lru_cache(maxsize=16_384)
@@ -67,7 +91,7 @@ def _written(at: datetime, *, zone: str, language: Language) -> Moment:
     utc = at.astimezone(UTC)
     written = language.instant(at, zone)
     return Moment(
-        iso=utc.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        iso=for_machines(at),
         local=written.local,
         day=language.day(at, zone),
         time=f"{local:%H:%M}",
@@ -76,7 +100,13 @@ def _written(at: datetime, *, zone: str, language: Language) -> Moment:
         utc=language.utc_time(at) if local.date() == utc.date() else written.utc,
         is_utc=local.utcoffset() == timedelta(0),
         ahead=_NOW,
+        glance=Glance(at),
     )
+
+
+def for_machines(at: datetime) -> str:
+    """Write an instant in UTC by RFC 3339, to the second."""
+    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def distance(span: timedelta) -> Phrase:
@@ -89,6 +119,14 @@ def distance(span: timedelta) -> Phrase:
     if span <= timedelta(0):
         return phrase("%(span)s ago", span=words)
     return phrase("in %(span)s", span=words)
+
+
+def distance_holds(span: timedelta) -> timedelta:
+    """Return for how long ``distance`` says the same of an instant so far away."""
+    unit = _HOUR if abs(span) >= _DAY else _MINUTE
+    if span > _NOW:
+        return span % unit
+    return unit - -span % unit
 
 
 def in_units(span: timedelta) -> Phrase | None:

@@ -1,37 +1,30 @@
 """The pages behind a link: to read, to fill in, to check, and to have done."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import RedirectResponse, Response
 
 from models.terms import ReplyId, ReplyKind
 from tocsin.errors import Broken, Refused
 from tocsin.phrases import phrase
-from tocsin.portal.ask_forms import parse_extension, parse_help, parse_not_mine
-from tocsin.portal.desk import DeadLink, Desk, TheDesk, Visit, seen_on
+from tocsin.portal.acts import ACTS, EMPTY, ActPage
+from tocsin.portal.desk import DeadLink, Desk, TheDesk, Visit, page_number, seen_on
 from tocsin.portal.forms import (
     Parsed,
-    Parser,
     Problem,
     Submitted,
     filter_of_form,
-    parse_acknowledge,
-    parse_contact,
-    parse_csrs,
-    parse_no_longer_required,
-    parse_replaced,
     read_filter,
     read_keys,
     read_submitted,
 )
-from tocsin.portal.looking import Looker, look_if_agreed
 from tocsin.steps.csrs import note_refused_csrs
 from tocsin.steps.replies import Overtaken, Taken, take_reply
 from tocsin.steps.reply_acts import Undo
-from tocsin.store.views import ReplyView, Selection
+from tocsin.store.views import ReplyView
 
 _READ = ["GET", "HEAD"]
 _OK = 200
@@ -40,24 +33,6 @@ _CONFLICT = 409
 _SEE_OTHER = 303
 _SHOWN = 200  # certificates on a page that repeats an act
 _LONGEST_KEY = 18
-_DIGITS = 7
-_EMPTY: Mapping[str, object] = {
-    "choice": "",
-    "csr": "",
-    "for": "",
-    "private_key": False,
-    "certificate": frozenset(),
-    "all": False,
-    "look": False,
-    "name": "",
-    "email": "",
-    "phone": "",
-    "instead_of": "",
-    "scope": "",
-    "message": "",
-}
-"""What a form shows before anybody touches it: nothing is ticked or chosen."""
-
 _OVERTAKEN = Problem(
     field="check",
     message=phrase(
@@ -81,60 +56,11 @@ _NOT_SURE = Problem(
 """Its page is two links from a mail: a machine that presses buttons would undo it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActPage:
-    """
-    One thing a subscriber can do: a form, a page to check it, the deed.
-
-    Args:
-        slug: In its address; the templates are named after it.
-        kind: What it files.
-        parse: From the form to the act.
-        selection: The certificates that its form offers.
-        looks: What else the check page shows, if the sender agreed to look for it.
-
-    """
-
-    slug: str
-    kind: ReplyKind
-    parse: Parser
-    selection: Selection = Selection.ALL
-    looks: Looker | None = None
-
-
-ACTS = (
-    ActPage(slug="acknowledge", kind=ReplyKind.ACKNOWLEDGE, parse=parse_acknowledge),
-    ActPage(
-        slug="csr",
-        kind=ReplyKind.SUBMIT_CSR,
-        parse=parse_csrs,
-        selection=Selection.WITHOUT_REPLACEMENT,
-    ),
-    ActPage(
-        slug="replaced",
-        kind=ReplyKind.REPLACED,
-        parse=parse_replaced,
-        selection=Selection.REVOCABLE_EARLY,
-        looks=look_if_agreed,
-    ),
-    ActPage(
-        slug="no-longer-required",
-        kind=ReplyKind.NO_LONGER_REQUIRED,
-        parse=parse_no_longer_required,
-        selection=Selection.REVOCABLE_EARLY,
-    ),
-    ActPage(slug="contact", kind=ReplyKind.CHANGE_CONTACT, parse=parse_contact),
-    ActPage(slug="not-mine", kind=ReplyKind.NOT_MINE, parse=parse_not_mine),
-    ActPage(slug="help", kind=ReplyKind.ASK_HELP, parse=parse_help),
-    ActPage(slug="more-time", kind=ReplyKind.ASK_EXTENSION, parse=parse_extension),
-)
-
 Sent = Annotated[Submitted, Depends(read_submitted)]
 
 
-def add_subscriber_routes(router: APIRouter) -> None:
-    """Add what stands behind a subscriber's link; what only reads changes nothing (I6)."""
-    router.add_api_route("/s/{token}", _overview, methods=_READ)
+def add_act_routes(router: APIRouter) -> None:
+    """Add what a subscriber can do; what only reads changes nothing (I6)."""
     for act in ACTS:
         base = f"/s/{{token}}/{act.slug}"
         router.add_api_route(base, _form_of(act), methods=_READ)
@@ -145,18 +71,12 @@ def add_subscriber_routes(router: APIRouter) -> None:
     router.add_api_route("/s/{token}/done/{reply}", _done, methods=_READ)
 
 
-def _overview(desk: TheDesk, token: str, request: Request, page: str = "1") -> Response:
-    wanted = read_filter(lambda name: request.query_params.get(name, ""))
-    visit = desk.open(token, page=_number(page), wanted=wanted)
-    return _render(desk, visit, "overview")
-
-
 def _form_of(act: ActPage) -> Callable[..., Response]:
     def form(desk: TheDesk, token: str, request: Request, page: str = "1") -> Response:
         query = request.query_params
         visit = desk.open(
             token,
-            page=_number(page),
+            page=page_number(page),
             selection=act.selection,
             wanted=read_filter(lambda name: query.get(name, "")),
         )
@@ -218,7 +138,7 @@ def _deed_of(act: ActPage) -> Callable[..., Response]:
 def _opened(desk: Desk, token: str, act: ActPage, sent: Submitted) -> Visit:
     return desk.open(
         token,
-        page=_number(sent.one("page")),
+        page=page_number(sent.one("page")),
         selection=act.selection,
         wanted=filter_of_form(sent),
     )
@@ -317,8 +237,7 @@ def _undo(desk: TheDesk, token: str, reply: str, sent: Sent) -> Response:
 def _done(desk: TheDesk, token: str, reply: str) -> Response:
     visit = desk.open(token)
     found = _find(desk, visit, reply)
-    return _render(
-        desk,
+    return desk.render(
         visit,
         "done",
         reply=found,
@@ -353,15 +272,14 @@ def _form(
     *,
     since: ReplyId | None = None,
 ) -> Response:
-    return _render(
-        desk,
+    return desk.render(
         visit,
         act.slug,
         status=_MENDABLE if parsed.problems else _OK,
         act=act,
         problems=parsed.problems,
         news=() if since is None else visit.view.since(since),
-        values={**_EMPTY, **parsed.values},
+        values={**EMPTY, **parsed.values},
         refused=parsed.shown.get("refused", ()),
     )
 
@@ -377,8 +295,7 @@ def _check(
 ) -> Response:
     if parsed.act is None:
         raise Broken("there is nothing to check")
-    return _render(
-        desk,
+    return desk.render(
         visit,
         f"{act.slug}-check",
         status=_CONFLICT if problems else _OK,
@@ -395,8 +312,7 @@ def _check(
 def _undo_page(
     desk: Desk, visit: Visit, reply: ReplyView, problems: tuple[Problem, ...] = ()
 ) -> Response:
-    return _render(
-        desk,
+    return desk.render(
         visit,
         "undo-check",
         status=_status_of(problems),
@@ -417,11 +333,11 @@ def _after(desk: Desk, visit: Visit, parsed: Parsed, taken: Taken) -> Response:
     if taken.link_lives:
         return _see(visit, taken.reply)
     # The confirmation cannot lie behind a link that has just died.
-    return _render(desk, visit, "left", values=parsed.values)
+    return desk.render(visit, "left", values=parsed.values)
 
 
 def _over(desk: Desk, visit: Visit) -> Response:
-    return _render(desk, visit, "over", status=_CONFLICT)
+    return desk.render(visit, "over", status=_CONFLICT)
 
 
 def _see(visit: Visit, reply: ReplyId) -> RedirectResponse:
@@ -433,21 +349,3 @@ def _seen_before(sent: Submitted) -> ReplyId | None:
     text = sent.one("seen")
     is_key = text.isascii() and text.isdigit() and len(text) <= _LONGEST_KEY
     return ReplyId(int(text)) if is_key else None
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS else 1
-
-
-def _render(
-    desk: Desk, visit: Visit, name: str, *, status: int = _OK, **context: object
-) -> HTMLResponse:
-    return desk.pages.render(
-        name,
-        {"problems": (), "news": (), **desk.context(visit, **context)},
-        asked=desk.asked,
-        own=visit.view.language,
-        zone=visit.view.zone,
-        now=visit.view.read_at,
-        status=status,
-    )

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import cache
 from importlib import resources
 from urllib.parse import urlencode
 
@@ -10,7 +11,7 @@ from fastapi.responses import HTMLResponse
 
 from tocsin.portal.asked import COOKIE, FIELD, Asked, tongue_for
 from tocsin.portal.environment import page_environment
-from tocsin.portal.moments import Moment, moment
+from tocsin.portal.moments import Glance, Moment, for_machines, moment
 from tocsin.portal.tongues import SOURCE, read_tongues
 
 POLICY = "Content-Security-Policy"
@@ -82,28 +83,61 @@ class Pages:
             status: Of HTTP.
 
         """
-        used = SOURCE if asked is None else tongue_for(asked, self.tongues, own=own)
-        language = self.tongues[used].language
-        words: Callable[[datetime], Moment] = lambda at: moment(  # noqa: E731
-            at, zone=zone, now=now, language=language
+        tag = SOURCE if asked is None else tongue_for(asked, self.tongues, own=own)
+        text = self.write(
+            name, context, tag=tag, asked=asked, zone=zone, glance=Glance(now)
+        )
+        return self.answer(name, text, asked=asked, status=status)
+
+    def write(
+        self,
+        name: str,
+        context: Mapping[str, object],
+        *,
+        tag: str,
+        asked: Asked | None,
+        zone: str,
+        glance: Glance,
+        made_at: str = "",
+    ) -> str:
+        """
+        Write one page.
+
+        Args:
+            name: The template, without folder and suffix.
+            context: What it shows.
+            tag: Of the language.
+            asked: In which language its reader wants it, for the choice of others.
+            zone: The reader's, an IANA name.
+            glance: The look at the clock that distances are measured from.
+            made_at: What stands for that instant where machines read it; empty: itself.
+
+        """
+        language = self.tongues[tag].language
+        words: Callable[[datetime], Moment] = cache(
+            lambda at: moment(at, zone=zone, glance=glance, language=language)
         )
         choices = [
             (tag, tongue.language.name, _address(asked, tag))
             for tag, tongue in self.tongues.items()
             if asked is not None and asked.can_choose
         ]
-        template = self._environments[used].get_template(f"{SOURCE}/{name}.html")
-        response = HTMLResponse(
-            template.render(
-                {
-                    **context,
-                    "moment": words,
-                    "choices": choices,
-                    "script": self._script_version if name in _LIVELY else "",
-                }
-            ),
-            status_code=status,
+        template = self._environments[tag].get_template(f"{SOURCE}/{name}.html")
+        return template.render(
+            {
+                **context,
+                "moment": words,
+                "made_at": made_at or for_machines(glance.now),
+                "choices": choices,
+                "script": self._script_version if name in _LIVELY else "",
+            }
         )
+
+    def answer(
+        self, name: str, text: str, *, asked: Asked | None, status: int = 200
+    ) -> HTMLResponse:
+        """Return a page that was written, with what its reader's browser is to know."""
+        response = HTMLResponse(text, status_code=status)
         if name in _LIVELY:
             response.headers[POLICY] = WITH_SCRIPT
         if asked is not None and asked.chosen in self.tongues:

@@ -12,14 +12,14 @@ from tocsin.store.session import rows_changed
 
 CONTACT = table(Contact)
 
-# Every request through a link asks this: it is put together once.
-_CURRENT = select(CONTACT.c.id).where(
+CURRENT = select(CONTACT.c.id).where(
     CONTACT.c.id == bindparam("contact"),
     CONTACT.c.incident_id == bindparam("incident"),
     CONTACT.c.subscriber_id == bindparam("subscriber"),
     CONTACT.c.token_generation == bindparam("generation"),
     CONTACT.c.state != ContactState.REMOVED.value,
 )
+"""Every request through a link asks this: it is put together once."""
 
 
 def contact_is_current(connection: Connection, *, claims: LinkClaims) -> bool:
@@ -30,7 +30,7 @@ def contact_is_current(connection: Connection, *, claims: LinkClaims) -> bool:
         "subscriber": claims.subscriber,
         "generation": claims.generation,
     }
-    return connection.execute(_CURRENT, whose).first() is not None
+    return connection.execute(CURRENT, whose).first() is not None
 
 
 def add_contact(

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from models.terms import (
     CertificateId,
@@ -67,10 +68,7 @@ def subscriber_view(
     if page <= 1 and is_all and len(certificates) < PAGE:
         # All there are, as most have few: what can be seen need not be counted again.
         selected, shown = len(certificates), 1
-        totals, next_revocation_time = _sum(
-            (one.replacement_state, one.revocation_state, 1, one.revocation_time)
-            for one in certificates
-        )
+        totals, next_revocation_time = sum_of(certificates)
     else:
         totals, next_revocation_time = _sum(
             (one.replacement_state, one.state, one.number, one.earliest)
@@ -82,6 +80,36 @@ def subscriber_view(
         shown = min(max(1, page), max(1, -(-selected // PAGE)))
         if shown < page:
             certificates = _page(connection, whose, selection, wanted, number=shown)
+    return view_of(
+        row,
+        subscriber=subscriber,
+        certificates=certificates,
+        totals=totals,
+        next_revocation_time=next_revocation_time,
+        selected=selected,
+        wanted=wanted,
+        page=shown,
+        contacts=connection.execute(CONTACTS, {"subscriber": subscriber}),
+        replies=connection.execute(REPLIES, {"subscriber": subscriber}),
+        now=now,
+    )
+
+
+def view_of(
+    row: Any,
+    *,
+    subscriber: SubscriberId,
+    certificates: tuple[CertificateView, ...],
+    totals: Totals,
+    next_revocation_time: datetime | None,
+    selected: int,
+    wanted: Filter,
+    page: int,
+    contacts: Iterable[Any],
+    replies: Iterable[Any],
+    now: datetime,
+) -> SubscriberView:
+    """Put together what was read; rows are as the statements of the page give them."""
     return SubscriberView(
         incident=IncidentId(row.id),
         title=row.title,
@@ -102,10 +130,10 @@ def subscriber_view(
         certificates=certificates,
         selected=selected,
         filter=wanted,
-        page=shown,
+        page=page,
         pages=max(1, -(-selected // PAGE)),
-        contacts=tuple(_contacts(connection, subscriber)),
-        replies=tuple(_replies(connection, subscriber)),
+        contacts=tuple(map(_contact, contacts)),
+        replies=tuple(map(_reply, replies)),
         read_at=now,
     )
 
@@ -121,7 +149,7 @@ def certificates_of(
     wanted = sorted(set(certificates))
     whose = {"incident": incident, "subscriber": subscriber}
     return tuple(
-        _certificate(row)
+        certificate_of(row)
         for start in range(0, len(wanted), PAGE)
         for row in connection.execute(
             NAMED, whose | {"wanted": wanted[start : start + PAGE]}
@@ -158,6 +186,16 @@ def selected_certificates(
             narrowed(KEYS[selection], wanted),
             {"incident": incident, "subscriber": subscriber},
         ).scalars()
+    )
+
+
+def sum_of(
+    certificates: Iterable[CertificateView],
+) -> tuple[Totals, datetime | None]:
+    """Add up the states of all that a subscriber has; the earliest time comes with it."""
+    return _sum(
+        (one.replacement_state, one.revocation_state, 1, one.revocation_time)
+        for one in certificates
     )
 
 
@@ -201,7 +239,7 @@ def _page(
     number: int,
 ) -> tuple[CertificateView, ...]:
     return tuple(
-        _certificate(row)
+        certificate_of(row)
         for row in connection.execute(
             narrowed(PAGES[selection], wanted),
             {**whose, "offset": (number - 1) * PAGE},
@@ -209,7 +247,8 @@ def _page(
     )
 
 
-def _certificate(row: Row[tuple[object, ...]]) -> CertificateView:
+def certificate_of(row: Any) -> CertificateView:
+    """Return one certificate, from a row as the statements of the page give it."""
     return CertificateView(
         certificate=CertificateId(row.id),
         serial=row.serial,
@@ -228,29 +267,20 @@ def _certificate(row: Row[tuple[object, ...]]) -> CertificateView:
     )
 
 
-def _contacts(
-    connection: Connection, subscriber: SubscriberId
-) -> Iterable[ContactView]:
-    for row in connection.execute(CONTACTS, {"subscriber": subscriber}):
-        yield ContactView(
-            contact=ContactId(row.id),
-            rank=row.rank,
-            name=row.name,
-            email=row.email,
-            phone=row.phone,
-            state=ContactState(row.state),
-            named_by_reply=row.named_by_reply,
-            disowned_at=row.disowned_at,
-        )
+def _contact(row: Any) -> ContactView:
+    return ContactView(
+        contact=ContactId(row.id),
+        rank=row.rank,
+        name=row.name,
+        email=row.email,
+        phone=row.phone,
+        state=ContactState(row.state),
+        named_by_reply=row.named_by_reply,
+        disowned_at=row.disowned_at,
+    )
 
 
-def _replies(connection: Connection, subscriber: SubscriberId) -> Iterable[ReplyView]:
-    """Read the latest replies, those that wait first."""
-    for row in connection.execute(REPLIES, {"subscriber": subscriber}):
-        yield _reply(row)
-
-
-def _reply(row: Row[tuple[object, ...]]) -> ReplyView:
+def _reply(row: Any) -> ReplyView:
     return ReplyView(
         reply=ReplyId(row.id),
         kind=ReplyKind(row.kind),

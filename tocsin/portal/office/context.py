@@ -335,8 +335,3 @@ def parse_key(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_KEY):
         raise NotThere
     return int(text)
-
-
-def page_number(text: str) -> int:
-    """Read the number of a page; whatever is none means the first."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 1  # noqa: PLR2004

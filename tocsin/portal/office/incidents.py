@@ -7,12 +7,12 @@ from fastapi.responses import Response
 
 from models.terms import EscalationState, IncidentState, ScopeState
 from tocsin.policy.progress import incident_forecast
+from tocsin.portal.desk import page_number
 from tocsin.portal.office.context import (
     READ,
     TheIncident,
     TheOffice,
     TheVisitor,
-    page_number,
 )
 from tocsin.portal.office.opening import draft_page
 from tocsin.reports.status import certificate_lines, headline

@@ -10,6 +10,7 @@ from models.terms import IncidentState, SubscriberId
 from tocsin.errors import Refused
 from tocsin.policy.escalations import IN_WORDS
 from tocsin.policy.figures import IncidentSummary
+from tocsin.portal.desk import page_number
 from tocsin.portal.forms import Problem, read_contact
 from tocsin.portal.office.context import (
     CONFLICT,
@@ -23,7 +24,6 @@ from tocsin.portal.office.context import (
     TheIncident,
     TheOffice,
     TheVisitor,
-    page_number,
     parse_key,
 )
 from tocsin.steps.contacts import correct_contact
