@@ -15,8 +15,9 @@ from tocsin.portal.tongues import Tongue
 _SHOWN_SERIAL = 8  # hex digits in a group
 
 
+@cache
 def page_environment(tongue: Tongue, *, stylesheet_version: str = "") -> Environment:
-    """Return the templates as they speak one language."""
+    """Return the templates as they speak one language; they are compiled once."""
     environment = Environment(
         loader=PackageLoader("templates", "portal"),
         autoescape=True,

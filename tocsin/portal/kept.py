@@ -41,7 +41,7 @@ class KeptPage:
 
     def shown(self, *, token: str, made_at: str) -> str:
         """Return what somebody gets to see."""
-        return self.form.fill((token, made_at))[0]
+        return self.form.fill((token, made_at))[0].text
 
 
 class KeptPages:
@@ -70,7 +70,7 @@ class KeptPages:
         """Keep a page in the place of the one before; the oldest make room."""
         page = KeptPage(
             state=state,
-            form=Form([text], {}),
+            form=Form([text], bodies=(), filters={}),
             size=len(text),
             made_at=glance.now,
             holds=glance.holds,

@@ -2,6 +2,7 @@
 
 import gettext
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from io import BytesIO, StringIO
@@ -51,9 +52,10 @@ class Tongue:
         return text % {name: self.say(value) for name, value in what.values.items()}
 
 
-def read_tongues(folder: Traversable | None = None) -> Mapping[str, Tongue]:
-    """Read every language there is a folder for, by its tag; English first."""
-    folder = folder or resources.files("templates").joinpath("portal")
+@cache
+def read_tongues() -> Mapping[str, Tongue]:
+    """Read, once, every language there is a folder for, by its tag; English first."""
+    folder = resources.files("templates").joinpath("portal")
     notices = TemplateSet.from_files()
     tongues = {SOURCE: Tongue(notices.language(SOURCE), gettext.NullTranslations())}
     for one in sorted(folder.iterdir(), key=lambda one: one.name):
