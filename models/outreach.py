@@ -128,6 +128,19 @@ class Reply(SQLModel, table=True):
     certificate_ids: list[int] = Field(default_factory=list, sa_type=JSON)
 
 
+class ContactChange(SQLModel, table=True):
+    """Whom a reply about contacts is about; the reply says who did what and when."""
+
+    __tablename__ = "contact_change"
+
+    reply_id: int = Field(primary_key=True, foreign_key="reply.id")
+    contact_id: int = Field(foreign_key="contact.id", index=True)
+    leaves_id: int | None = Field(  # in whose place; at once, or once it is confirmed
+        default=None, foreign_key="contact.id"
+    )
+    had_effect: bool  # the list is another one by it; else it waits
+
+
 class Csr(SQLModel, table=True):
     """A certificate signing request for one affected certificate."""
 

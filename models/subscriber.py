@@ -71,4 +71,7 @@ class Contact(SQLModel, table=True):
     state_reason: str = Field(default="", max_length=16)  # why it is unreachable
     named_by_reply: bool = False
     disowned_at: datetime | None = instant(nullable=True)  # "I am not the person"
+    waits_since: datetime | None = instant(nullable=True)  # for its confirmation
+    instead_of_id: int | None = None  # the contact that leaves once it is confirmed
+    confirmed_at: datetime | None = instant(nullable=True)  # "this address is right"
     token_generation: int = 0  # raised when the contact leaves: old links die

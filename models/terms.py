@@ -126,6 +126,9 @@ UNSETTLED = (
 class ContactState(StrEnum):
     """Whether a contact can still be reached."""
 
+    UNCONFIRMED = (
+        "unconfirmed"  # named by somebody there; the address has yet to say so
+    )
     ACTIVE = "active"
     UNREACHABLE = "unreachable"  # mail to the address failed for good
     REMOVED = "removed"  # the subscriber says that this is not the person
@@ -177,11 +180,18 @@ class NoticeKind(StrEnum):
     ACKNOWLEDGEMENT = "acknowledgement"  # your mail has arrived; only the page counts
     NO_EXTENSION = "no-extension"  # you asked for more time: why there is none
     WITHDRAWAL = "withdrawal"  # certificates were listed wrongly: not revoked
+    CONFIRM_ADDRESS = "confirm-address"  # a colleague named you: is that right?
+    CONTACTS_CHANGED = "contacts-changed"  # who gets our mails is not as it was
 
     @property
     def answers_mail(self) -> bool:
         """Whether it answers what a person wrote, and is no step of a ladder."""
         return self in {NoticeKind.ACKNOWLEDGEMENT, NoticeKind.NO_EXTENSION}
+
+    @property
+    def is_about_contacts(self) -> bool:
+        """Whether it says who gets our mails, and nothing of certificates."""
+        return self in {NoticeKind.CONFIRM_ADDRESS, NoticeKind.CONTACTS_CHANGED}
 
 
 class NoticeState(StrEnum):
@@ -280,11 +290,25 @@ class ReplyKind(StrEnum):
     SUBMIT_CSR = "submit-csr"
     REPLACED = "replaced"
     NO_LONGER_REQUIRED = "no-longer-required"
-    CHANGE_CONTACT = "change-contact"
+    CHANGE_CONTACT = "change-contact"  # names one
+    CONFIRM_ADDRESS = "confirm-address"  # its holder says that it is right
+    DECLINE_ADDRESS = "decline-address"  # its holder does not want our mails
+    REMOVE_CONTACT = "remove-contact"
+    ASK_AGAIN = "ask-again"  # for a confirmation that does not come
     NOT_MINE = "not-mine"  # of certificates; of none in particular: of everything
     ASK_HELP = "ask-help"
     ASK_EXTENSION = "ask-extension"
     UNDO = "undo"
+
+    @property
+    def changes_contacts(self) -> bool:
+        """Whether colleagues have to hear of it: who gets our mails is not as it was."""
+        return self in {
+            ReplyKind.CHANGE_CONTACT,
+            ReplyKind.CONFIRM_ADDRESS,
+            ReplyKind.DECLINE_ADDRESS,
+            ReplyKind.REMOVE_CONTACT,
+        }
 
     @property
     def tells_officers(self) -> bool:

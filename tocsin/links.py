@@ -19,6 +19,9 @@ from tocsin.errors import Broken, Refused
 SUBSCRIBER = "subscriber"
 """The purpose of the link in a notice to a subscriber."""
 
+CONFIRMATION = "confirmation"
+"""The purpose of the link with which an address confirms itself."""
+
 ESCALATION = "escalation"
 """The purpose of the link in a message to the CA's own people."""
 

@@ -35,17 +35,18 @@ from playwright.sync_api import (
     expect,
 )
 from portal_server import CONFIG, LINKS, claims_for, make_csr, portal, running
-from sqlalchemy import Engine, insert, update
+from sqlalchemy import Engine, insert, select, update
 
 from models.base import table
 from models.incident import AffectedCertificate
 from models.outreach import Escalation
+from models.subscriber import Contact
 from models.terms import CertificateId, ContactId, IncidentId, SubscriberId
 from tocsin.clock import SteppedClock
-from tocsin.links import ESCALATION, NO_SUBSCRIBER
+from tocsin.links import CONFIRMATION, ESCALATION, NO_SUBSCRIBER
 from tocsin.policy.ladder import shipped_ladder
 from tocsin.portal.tongues import read_tongues
-from tocsin.store.session import open_engine, writing
+from tocsin.store.session import open_engine, reading, writing
 
 pytestmark = BROWSER
 
@@ -365,25 +366,92 @@ def test_all_are_reported_once_when_the_button_is_pressed_twice(come: Come) -> N
     assert visitor.page.locator(".log li").count() == 1
 
 
-def test_contact_is_added_and_the_old_one_leaves(come: Come) -> None:
+def test_named_address_confirms_itself_and_the_old_one_leaves(come: Come) -> None:
     visitor = come()
     visitor.follow("/contact")
     visitor.press()
     visitor.expect_problem("contact-error")
-    _name_contact(visitor, "Wong Ka Yan", "wong@clinic.example", instead_of="nobody")
+    me = visitor.page.locator("input[name=instead_of]").nth(1).get_attribute("value")
+    _name_contact(visitor, "Wong Ka Yan", "wong@clinic.example", instead_of=me or "")
     visitor.look("contact-check")
     visitor.press()
     visitor.look("contact-done")
     visitor.follow("#contacts")
     expect(visitor.page.locator(".contacts")).to_contain_text("Wong Ka Yan")
+    visitor.look("contact-waits")
 
-    visitor.go("/contact")
-    me = visitor.page.locator("input[name=instead_of]").nth(1).get_attribute("value")
-    _name_contact(visitor, "Ho Siu Ming", "ho@clinic.example", instead_of=me or "")
+    visitor.page.goto(_page_of_named(visitor))
     visitor.press()
-    visitor.look("left")
+    visitor.expect_problem("named-error")
+    visitor.page.locator("input[name=choice][value=yes]").check()
+    visitor.press()
+    visitor.look("named-check")
+    visitor.press()
+    visitor.expect_heading(visitor.say("Your address is confirmed"))
+    visitor.look("named-done")
     visitor.go()
     visitor.expect_heading(visitor.say("This link does not work (any more)"))
+
+
+@in_english
+def test_contacts_are_asked_again_withdrawn_and_the_last_one_stays(
+    come: Come,
+) -> None:
+    visitor = come()
+    visitor.follow("/my-address")
+    visitor.press()
+    visitor.expect_problem("my-address-error")
+    visitor.page.locator("#sure input").check()
+    visitor.press()
+    visitor.look("my-address-check")
+    visitor.press()
+    visitor.go("/contact")
+    _name_contact(visitor, "Wong Ka Yan", "w@clinic.example", instead_of="nobody")
+    visitor.press()
+
+    visitor.follow("#contacts")
+    visitor.follow("/ask-again")
+    visitor.press()
+    visitor.expect_problem("ask-again-error")
+    visitor.page.locator("input[name=who]").check()
+    visitor.press()
+    visitor.look("ask-again-check")
+    visitor.press()  # the first mail has just been planned
+    expect(visitor.page.locator(".problems")).to_contain_text("a few minutes ago")
+
+    visitor.go("/remove-contact")
+    visitor.look("remove-contact")
+    visitor.page.locator("input[name=who]").first.check()
+    visitor.press()
+    visitor.press()
+    expect(visitor.page.locator(".problems")).to_contain_text("nobody else of yours")
+    visitor.page.locator("input[name=who]").last.check()
+    visitor.press()
+    visitor.look("remove-contact-check")
+    visitor.press()
+    visitor.go()
+    expect(visitor.page.locator(".contacts li")).to_have_count(1)
+
+
+def _page_of_named(visitor: Visitor) -> str:
+    """Return the page that the mail to whoever was named leads to."""
+    contact = table(Contact)
+    with reading(visitor.site.engine) as connection:
+        row = connection.execute(
+            select(contact).where(
+                contact.c.incident_id == visitor.incident,
+                contact.c.state == "unconfirmed",
+            )
+        ).one()
+    token = LINKS.sign(
+        claims_for(
+            visitor.incident,
+            SubscriberId(row.subscriber_id),
+            ContactId(row.id),
+            purpose=CONFIRMATION,
+        )
+    )
+    return f"{visitor.site.address}/c/{token}"
 
 
 def _name_contact(visitor: Visitor, name: str, email: str, *, instead_of: str) -> None:

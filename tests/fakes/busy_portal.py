@@ -52,6 +52,9 @@ FIRST, SECOND, HEAD = (
     "second@clinic.example",
     "head@school.example",
 )
+THIRD, FOURTH = "third@clinic.example", "fourth@clinic.example"
+"""Named during the incident: the one has confirmed the address, the other waits."""
+
 ACCOUNT = "account@ca.example"
 PUBLIC = "http://certificates.ca.example"
 """Where mails say that the portal is."""
@@ -320,9 +323,20 @@ def _live(world: BusyPortal) -> None:
             world.token_of(SECOND),
             "contact",
             name="Ng Wai Man",
-            email="third@clinic.example",
+            email=THIRD,
             phone="",
             instead_of=str(world.theirs(SECOND).contact),
+        )
+        assert advance(world.c).problems == []
+        _confirm(world, http, THIRD)
+        world.do(
+            http,
+            clinic.token,
+            "contact",
+            name="Mok Siu Wai",
+            email=FOURTH,
+            phone="",
+            instead_of="nobody",
         )
         world.do(http, clinic.token, "acknowledge", choice="mine")
         world.do(http, clinic.token, "csr", csr=make_csr("mail.clinic.example"))
@@ -347,6 +361,14 @@ def _live(world: BusyPortal) -> None:
             now=world.clock.now(),
         )
     _work_at_the_desk(world)
+
+
+def _confirm(world: BusyPortal, http: httpx.Client, email: str) -> None:
+    """Say yes as whoever reads this address does."""
+    page = f"/c/{world.token_of(email, '/c/')}"
+    check = http.post(f"{page}/check", data={"choice": "yes"})
+    done = http.post(page, data={"choice": "yes", "nonce": nonce_in(check)})
+    assert done.status_code == 303, done.text
 
 
 def _work_at_the_desk(world: BusyPortal) -> None:

@@ -3,15 +3,27 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from fakes.busy_portal import ACCOUNT, FIRST, HEAD, SECOND, BusyPortal
+from fakes.busy_portal import ACCOUNT, FIRST, FOURTH, HEAD, SECOND, BusyPortal
 from fakes.office import LAM
 
 from models.terms import ContactId, IncidentId
 from tocsin.errors import Refused
-from tocsin.links import ESCALATION, NO_SUBSCRIBER, SUBSCRIBER, LinkClaims, Links
+from tocsin.links import (
+    CONFIRMATION,
+    ESCALATION,
+    NO_SUBSCRIBER,
+    SUBSCRIBER,
+    LinkClaims,
+    Links,
+)
 from tocsin.steps.sign_in import DESK, SIGN_IN
 
-DOORS = {"/s/": "subscriber", "/e/": "staff", f"{DESK}/in/": "way in"}
+DOORS = {
+    "/s/": "subscriber",
+    "/e/": "staff",
+    "/c/": "named",
+    f"{DESK}/in/": "way in",
+}
 """Where links lead, and to whom they were sent."""
 
 
@@ -25,6 +37,7 @@ def living(world: BusyPortal) -> dict[str, str]:
     return {
         "subscriber": world.token_of(FIRST),
         "staff": world.token_of(ACCOUNT, "/e/"),
+        "named": world.token_of(FOURTH, "/c/"),
         "way in": max(ways_in, key=lambda token: _claims(world, token).expires_at),
     }
 
@@ -53,6 +66,7 @@ def dead(world: BusyPortal) -> dict[str, str]:
         }
     clinic = _claims(world, world.token_of(FIRST))
     staff = _claims(world, world.token_of(ACCOUNT, "/e/"))
+    named = _claims(world, world.token_of(FOURTH, "/c/"))
     school = world.theirs(HEAD)
     return tokens | {
         "older generation": sign(replace(clinic, generation=-1)),
@@ -63,12 +77,15 @@ def dead(world: BusyPortal) -> dict[str, str]:
         "no subscriber": sign(replace(clinic, subscriber=NO_SUBSCRIBER)),
         "a subscriber as staff": sign(replace(clinic, purpose=ESCALATION)),
         "staff as a subscriber": sign(replace(staff, purpose=SUBSCRIBER)),
+        "who waits as a subscriber": sign(replace(named, purpose=SUBSCRIBER)),
+        "a subscriber as who waits": sign(replace(clinic, purpose=CONFIRMATION)),
+        "who waits, of another": sign(replace(named, subscriber=school.subscriber)),
     }
 
 
 def _claims(world: BusyPortal, token: str) -> LinkClaims:
     """Return what a token stands for, expired or not."""
-    for purpose in (SUBSCRIBER, ESCALATION, SIGN_IN):
+    for purpose in (SUBSCRIBER, ESCALATION, CONFIRMATION, SIGN_IN):
         try:
             return world.c.links.read(
                 token, purpose=purpose, now=world.clock.now() - timedelta(days=9)

@@ -216,6 +216,7 @@ def test_nobody_is_let_in_without_a_living_token(script: Script) -> None:
     }
     routes = [
         ("GET", "/certificates"),
+        ("GET", "/contacts"),
         ("POST", "/csrs"),
         ("POST", "/replaced"),
         ("POST", "/no-longer-required"),

@@ -67,6 +67,7 @@ def api(
 
 OPERATIONS = (
     "GET /certificates",
+    "GET /contacts",
     "POST /csrs",
     "POST /replaced",
     "POST /no-longer-required",

@@ -325,6 +325,7 @@ def test_people_are_counted_when_they_were_told_and_answered(engine: Engine) -> 
         ContactState.ACTIVE: 1,
         ContactState.UNREACHABLE: 1,
         ContactState.REMOVED: 0,
+        ContactState.UNCONFIRMED: 0,
     }
     assert seen.notices_sent == 3
     assert seen.notices_in(NoticeState.BOUNCED) == 1

@@ -103,6 +103,7 @@ def found(world: BusyPortal) -> list[Found]:
     starts = [
         (f"/s/{who['subscriber']}", ""),
         (f"/e/{who['staff']}", ""),
+        (f"/c/{who['named']}", ""),
         (f"/desk/in/{who['way in']}", ""),
         ("/desk/sign-in", ""),
         ("/desk", world.desk["officer"]),
@@ -145,6 +146,8 @@ def _filled_in(http: httpx.Client, world: BusyPortal, form: Form) -> str:
         "email": "else@clinic.example",
         "instead_of": "nobody",
     }
+    if form.action.startswith("/c/"):
+        usual["choice"] = "yes"
     sent = {
         one.name: one.value or usual.get(one.name, "")
         for one in form.fields
@@ -156,7 +159,14 @@ def _filled_in(http: httpx.Client, world: BusyPortal, form: Form) -> str:
 def test_forms_of_all_people_are_found(found: list[Found]) -> None:
     labels = {one.label for one in found if one.form.method == "post"}
 
-    for part in ("/s/TOKEN/", "/e/TOKEN", "/desk/i/", "/desk/new", "/desk/sign-in"):
+    for part in (
+        "/s/TOKEN/",
+        "/e/TOKEN",
+        "/c/TOKEN",
+        "/desk/i/",
+        "/desk/new",
+        "/desk/sign-in",
+    ):
         assert any(part in label for label in labels), (part, labels)
     assert any(label.endswith("/s/TOKEN/csr") for label in labels)
     assert len(labels) >= 15

@@ -55,7 +55,6 @@ from models.base import table
 from models.incident import AffectedCertificate, Incident
 from models.outreach import Csr, Reply
 from models.revocation import Revocation
-from models.subscriber import Contact
 from models.terms import CertificateId, ContactId, IncidentId, SubscriberId
 from tocsin.clock import SteppedClock
 from tocsin.links import Links
@@ -196,7 +195,8 @@ def test_i6_get_and_head_change_nothing_on_any_route(world: World) -> None:
     assert len(addresses) > 20
 
     for method, address in addresses:
-        if method in ("GET", "HEAD"):
+        # What is behind the link of who was named needs that link.
+        if method in ("GET", "HEAD") and not address.startswith("/c/"):
             answer = world.http.request(method, address)
             assert answer.status_code == 200, (method, address)
 
@@ -221,6 +221,8 @@ def test_i6_check_pages_change_nothing(world: World) -> None:
             "name": "Branch office",
             "email": "it@branch.example",
         },
+        "remove-contact": {"who": str(world.contact)},
+        "my-address": {"sure": "1"},
         "help": {"message": "Stuck", "phone": "+852 5550 0101"},
         "more-time": {"message": "The vendor is closed"},
     }
@@ -777,24 +779,6 @@ def test_address_is_refused_when_no_mail_can_go_there(world: World, email: str) 
     assert answer.status_code == 422
 
 
-def test_leaving_contact_sees_a_confirmation_and_then_a_dead_link(
-    world: World,
-) -> None:
-    answer = world.do(
-        "contact",
-        {
-            "name": "Wong Ka Yan",
-            "email": "wong@clinic.example",
-            "phone": "",
-            "instead_of": str(world.contact),
-        },
-    )
-
-    assert answer.status_code == 200
-    assert "your own link has stopped working" in answer.text
-    assert world.http.get(world.base).status_code == 404
-
-
 def test_contact_names_are_shown_and_not_run(world: World) -> None:
     world.do(
         "contact",
@@ -1015,28 +999,6 @@ def _revoke(world: World) -> None:
                 state="published", revoked_at=LAUNCH, published_at=LAUNCH
             )
         )
-
-
-def test_contact_named_by_reply_has_no_link_of_the_old_one(world: World) -> None:
-    world.do(
-        "contact",
-        {
-            "name": "Wong Ka Yan",
-            "email": "wong@clinic.example",
-            "phone": "+852 5550 0101",
-            "instead_of": "nobody",
-        },
-    )
-    with reading(world.engine) as connection:
-        named = connection.execute(
-            select(table(Contact)).where(table(Contact).c.named_by_reply)
-        ).one()
-    token = LINKS.sign(
-        claims_for(world.incident, world.subscriber, ContactId(named.id))
-    )
-
-    assert world.http.get(f"/s/{token}").status_code == 200
-    assert world.http.get(world.base).status_code == 200
 
 
 def test_server_answers_and_ends_when_told_to(tmp_path: Path) -> None:

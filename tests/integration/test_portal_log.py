@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 from factories import (
+    LAUNCH,
     insert_certificates,
     insert_contact,
     insert_incident,
@@ -23,10 +24,12 @@ from factories import (
 from fakes.stack import free_ports, wait_until
 from portal_server import claims_for, make_csr, nonce_in
 
-from models.terms import ContactId
-from tocsin.links import ESCALATION, NO_SUBSCRIBER, Links
+from models.terms import ContactId, NoticeKind
+from tocsin.links import CONFIRMATION, ESCALATION, NO_SUBSCRIBER, Links
+from tocsin.policy.effects import SendNotice
 from tocsin.policy.ladder import shipped_ladder
 from tocsin.steps.sign_in import SIGN_IN
+from tocsin.store.intents import plan_notices
 from tocsin.store.session import migrate, open_engine, writing
 
 pytestmark = pytest.mark.server
@@ -66,6 +69,16 @@ def portal(tmp_path: Path) -> Iterator[Portal]:
         )
         subscriber = insert_subscriber(connection, incident)
         contact = insert_contact(connection, incident, subscriber, PEOPLE[0])
+        named = insert_contact(
+            connection, incident, subscriber, PEOPLE[2], state="unconfirmed"
+        )
+        plan_notices(
+            connection,
+            [SendNotice(contact=named, kind=NoticeKind.CONFIRM_ADDRESS, sequence=1)],
+            incident=incident,
+            mail_domain="ca.example",
+            now=LAUNCH,
+        )
         staff = insert_contact(
             connection, incident, None, PEOPLE[1], role="account-manager"
         )
@@ -87,6 +100,7 @@ def portal(tmp_path: Path) -> Iterator[Portal]:
     tokens = {
         "/s/": links.sign(claims),
         "/e/": links.sign(of_staff),
+        "/c/": links.sign(replace(claims, contact=named, purpose=CONFIRMATION)),
         "/desk/in/": links.sign(way_in),
     }
     (port,) = free_ports(1)

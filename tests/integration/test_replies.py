@@ -53,7 +53,6 @@ from tocsin.steps.reply_acts import (
     Undo,
 )
 from tocsin.store import audit
-from tocsin.store.contacts import contact_is_current
 from tocsin.store.pages import subscriber_view
 from tocsin.store.replies import next_due_reply
 from tocsin.store.session import reading, writing
@@ -478,67 +477,6 @@ def test_others_certificate_is_refused_in_every_act(clinic: Clinic) -> None:
 
     assert clinic.count(REPLY) == 0
     assert clinic.acts() == []
-
-
-def test_named_contact_is_told_at_once(clinic: Clinic) -> None:
-    clinic.clock.step_to(LAUNCH + HOUR)
-    clinic.take(
-        ChangeContact(
-            name="Wong Ka Yan", email="wong@clinic.example", phone="", instead_of=None
-        )
-    )
-
-    with reading(clinic.engine) as connection:
-        new = connection.execute(
-            select(CONTACT).where(CONTACT.c.email == "wong@clinic.example")
-        ).one()
-    assert (new.rank, new.named_by_reply, new.state) == (2, True, "active")
-    assert clinic.subscriber_row()["look_at"] == LAUNCH + HOUR
-
-
-def test_links_die_at_once_when_their_contact_leaves(clinic: Clinic) -> None:
-    taken = clinic.take(
-        ChangeContact(
-            name="Wong Ka Yan",
-            email="wong@clinic.example",
-            phone="",
-            instead_of=clinic.contact,
-        )
-    )
-
-    assert not taken.link_lives
-    with reading(clinic.engine) as connection:
-        assert not contact_is_current(connection, claims=clinic.claims)
-    with pytest.raises(Refused, match="not valid"):
-        clinic.take(READ_IT, "form-2")
-
-
-def test_old_links_stay_dead_when_a_contact_comes_back(clinic: Clinic) -> None:
-    clinic.take(
-        ChangeContact(
-            name="Wong Ka Yan",
-            email="wong@clinic.example",
-            phone="",
-            instead_of=clinic.contact,
-        )
-    )
-    with reading(clinic.engine) as connection:
-        wong = connection.execute(
-            select(CONTACT.c.id).where(CONTACT.c.email == "wong@clinic.example")
-        ).scalar_one()
-    hers = replace(clinic, claims=replace(clinic.claims, contact=ContactId(wong)))
-    hers.take(
-        ChangeContact(
-            name="Chan", email="admin@clinic.example", phone="", instead_of=None
-        ),
-        "form-2",
-    )
-
-    with reading(clinic.engine) as connection:
-        assert not contact_is_current(connection, claims=clinic.claims)
-        assert contact_is_current(
-            connection, claims=replace(clinic.claims, generation=1)
-        )
 
 
 def test_reply_is_refused_when_the_incident_is_closed(clinic: Clinic) -> None:

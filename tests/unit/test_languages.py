@@ -10,7 +10,7 @@ from models.terms import Circumstance, NoticeKind
 from tocsin.errors import BadInput
 from tocsin.mail.checks import check_templates, untranslated
 from tocsin.mail.language import negotiate, read_language
-from tocsin.mail.render import TemplateSet, render_notice
+from tocsin.mail.render import NoticeContext, TemplateSet, render_notice
 from tocsin.mail.samples import sample_contexts
 from tocsin.policy.rules import shipped_rule_pack
 
@@ -241,7 +241,7 @@ def all_chinese() -> list[str]:
                 kind=kind,
                 language="zh-Hant",
                 context=context,
-                is_in_calendar=kind is not NoticeKind.ESCALATION,
+                is_in_calendar=isinstance(context, NoticeContext),
             )
             page = re.sub("<style>.*</style>|<[^>]*>", "", notice.html, flags=re.DOTALL)
             said += [notice.subject, notice.text, unescape(page)]

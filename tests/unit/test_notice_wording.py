@@ -20,6 +20,7 @@ TO_SUBSCRIBERS = [
     kind
     for kind in NoticeKind
     if kind not in {NoticeKind.ESCALATION, NoticeKind.WITHDRAWAL}
+    and not kind.is_about_contacts
 ]
 # As long as real ones are, with the hyphens that base64url has.
 LINK = (

@@ -77,7 +77,7 @@ def _with_a_slip(text: str) -> str:
         ("body.html", lambda text: text + "{% if %}", "Expected an expression"),
         ("body.txt", lambda _: "Soon.", " is not in body.txt"),
         ("subject.txt", lambda _: " ", "the subject is empty"),
-        ("subject.txt", lambda _: "{{ total|length }}", "has no len"),
+        ("subject.txt", lambda _: "{{ 1|length }}", "has no len"),
     ],
 )
 def test_broken_template_is_found_before_the_first_mail(

@@ -11,7 +11,9 @@ from tocsin.mail.render import TemplateSet
 SOURCES = TemplateSet.from_files().sources()
 HTML = "en/final/body.html"
 READERS = 6 * sum(
-    kind not in {NoticeKind.ESCALATION, NoticeKind.WITHDRAWAL} for kind in NoticeKind
+    kind not in {NoticeKind.ESCALATION, NoticeKind.WITHDRAWAL}
+    and not kind.is_about_contacts
+    for kind in NoticeKind
 )
 """Notices of a revocation in one language: six sample readers of each kind."""
 

@@ -12,10 +12,12 @@ from tocsin.mail.render import (
     PARTS,
     SHARED,
     AnyContext,
+    ContactsContext,
     EscalationContext,
     NoticeContext,
     Rendered,
     TemplateSet,
+    WithdrawalContext,
     render_notice,
 )
 from tocsin.mail.samples import sample_contexts
@@ -136,17 +138,17 @@ def _missing(rendered: Rendered, page: "_Page", context: AnyContext) -> Iterator
         needed["the revocation's instant"] = context.revocation.local
     if isinstance(context, NoticeContext):
         needed["the same instant in UTC"] = context.revocation.utc
+    if isinstance(context, NoticeContext | WithdrawalContext):
+        needed["the first certificate"] = context.certificates[0].name
+    if isinstance(context, ContactsContext) and context.what != "removed":
+        needed["whom it is about"] = context.person
     if not isinstance(context, EscalationContext):
-        needed |= {
-            "the first certificate": context.certificates[0].name,
-            "the link": context.link,
-            "the phone number": context.ca_phone,
-        }
+        needed |= {"the link": context.link, "the phone number": context.ca_phone}
         if rendered.event is not None and not rendered.event.title:
             yield f"the first line of {EVENT} is empty"
     yield from _misplaced("body.txt", rendered.text, needed)
     yield from _misplaced("body.html", page.text, needed)
-    if context.link not in page.links:
+    if context.link and context.link not in page.links:
         yield "nothing in body.html leads to the link"
 
 

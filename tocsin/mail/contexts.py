@@ -93,6 +93,64 @@ class WithdrawalContext:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmationContext:
+    """
+    What may be used to ask an address whether it is right; its reader is a stranger.
+
+    Args:
+        subscriber: The organisation whose contact they would be.
+        link: Where they say yes, or that it is not them.
+        ca_name: Who writes.
+        ca_phone: Whom to call, day and night.
+        ca_site: The CA's own site, to check that this is real.
+
+    """
+
+    subscriber: str
+    link: str
+    ca_name: str
+    ca_phone: str
+    ca_site: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactsContext:
+    """
+    What may be used to say that who gets our mails was changed.
+
+    Args:
+        incident_title: What the incident is called in public.
+        subscriber: The organisation.
+        contact_name: The reader; may be empty.
+        what: "named", "added", "confirmed", "declined" or "removed".
+        by: By whose link; a name, or an address that is made unreadable.
+        person: Whom it is about, likewise.
+        address: Their address, made unreadable.
+        leaves: Who leaves the list by it, or would; empty: nobody.
+        is_reader: It is the reader who leaves, or left.
+        link: The subscriber's page; empty for who has left.
+        ca_name: Who writes.
+        ca_phone: Whom to call, day and night.
+        ca_site: The CA's own site, to check that this is real.
+
+    """
+
+    incident_title: str
+    subscriber: str
+    contact_name: str
+    what: str
+    by: str
+    person: str
+    address: str
+    leaves: str
+    is_reader: bool
+    link: str
+    ca_name: str
+    ca_phone: str
+    ca_site: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EscalationLine:
     """One subscriber who needs a person: why, since when, and how much is at stake."""
 
@@ -136,5 +194,11 @@ class EscalationContext:
     link: str
 
 
-AnyContext = NoticeContext | WithdrawalContext | EscalationContext
+AnyContext = (
+    NoticeContext
+    | WithdrawalContext
+    | EscalationContext
+    | ConfirmationContext
+    | ContactsContext
+)
 """What one kind of notice or another may use."""

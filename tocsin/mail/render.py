@@ -33,6 +33,8 @@ from tocsin.mail.blanks import (
 from tocsin.mail.contexts import (
     AnyContext,
     CertificateLine,
+    ConfirmationContext,
+    ContactsContext,
     EscalationContext,
     EscalationLine,
     NoticeContext,
@@ -51,6 +53,8 @@ from tocsin.mail.wrapping import wrap
 __all__ = [
     "AnyContext",
     "CertificateLine",
+    "ConfirmationContext",
+    "ContactsContext",
     "EscalationContext",
     "EscalationLine",
     "NoticeContext",

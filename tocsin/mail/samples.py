@@ -7,6 +7,8 @@ from tocsin.mail.language import Language
 from tocsin.mail.render import (
     AnyContext,
     CertificateLine,
+    ConfirmationContext,
+    ContactsContext,
     EscalationContext,
     EscalationLine,
     NoticeContext,
@@ -41,6 +43,30 @@ def sample_contexts(kind: NoticeKind, language: Language) -> dict[str, AnyContex
         return {
             f"{total} certificates": _withdrawn(total, remaining, name)
             for total, remaining, name in ((1, 0, ""), (98, 1, "陳大文"), (5, 400, "A"))
+        }
+    if kind is NoticeKind.CONFIRM_ADDRESS:
+        return {
+            f"a contact of {name}": _to_named(name)
+            for name in ("A", "Harbour Clinics <& Partners>")
+        }
+    if kind is NoticeKind.CONTACTS_CHANGED:
+        return {
+            f"{what}{', another leaves' * bool(leaves)}{', you' * is_reader}": _changed(
+                what, leaves=leaves, is_reader=is_reader
+            )
+            for what, leaves, is_reader in (
+                ("named", "", False),
+                ("named", "Chan Tai Man", False),
+                ("named", "陳大文", True),
+                ("added", "", False),
+                ("added", "陳大文", True),
+                ("confirmed", "", False),
+                ("confirmed", "Chan Tai Man", False),
+                ("confirmed", "陳大文", True),
+                ("declined", "", False),
+                ("removed", "Wong Ka Yan", False),
+                ("removed", "Wong Ka Yan", True),
+            )
         }
     return {
         f"{total} certificates{', revoked' * is_revoked}": _to_subscriber(
@@ -90,6 +116,35 @@ def _withdrawn(total: int, remaining: int, name: str) -> WithdrawalContext:
         reason="Issued under the corrected profile; the list of affected certificates "
         "had the wrong serial numbers",
         link=_LINK,
+        ca_name="Example CA",
+        ca_phone="+852 5550 0100",
+        ca_site="www.ca.example",
+    )
+
+
+def _to_named(subscriber: str) -> ConfirmationContext:
+    return ConfirmationContext(
+        subscriber=subscriber,
+        link=_LINK.replace("/s/", "/c/"),
+        ca_name="Example CA",
+        ca_phone="+852 5550 0100",
+        ca_site="www.ca.example",
+    )
+
+
+def _changed(what: str, *, leaves: str, is_reader: bool) -> ContactsContext:
+    has_left = is_reader and what != "named"
+    return ContactsContext(
+        incident_title="CPS URI that is not http",
+        subscriber="Harbour Clinics <& Partners>",
+        contact_name=leaves if is_reader else "",
+        what=what,
+        by="Chan Tai Man",
+        person="Wong Ka Yan",
+        address="w***@clinics.example",
+        leaves=leaves,
+        is_reader=is_reader,
+        link="" if has_left else _LINK,
         ca_name="Example CA",
         ca_phone="+852 5550 0100",
         ca_site="www.ca.example",

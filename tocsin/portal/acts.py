@@ -5,10 +5,15 @@ from dataclasses import dataclass
 
 from models.terms import ReplyKind
 from tocsin.portal.ask_forms import parse_extension, parse_help, parse_not_mine
+from tocsin.portal.contact_forms import (
+    parse_ask_again,
+    parse_contact,
+    parse_own_address,
+    parse_remove,
+)
 from tocsin.portal.forms import (
     Parser,
     parse_acknowledge,
-    parse_contact,
     parse_csrs,
     parse_no_longer_required,
     parse_replaced,
@@ -28,6 +33,7 @@ EMPTY: Mapping[str, object] = {
     "email": "",
     "phone": "",
     "instead_of": "",
+    "who": "",
     "scope": "",
     "message": "",
 }
@@ -77,6 +83,9 @@ ACTS = (
         selection=Selection.REVOCABLE_EARLY,
     ),
     ActPage(slug="contact", kind=ReplyKind.CHANGE_CONTACT, parse=parse_contact),
+    ActPage(slug="remove-contact", kind=ReplyKind.REMOVE_CONTACT, parse=parse_remove),
+    ActPage(slug="ask-again", kind=ReplyKind.ASK_AGAIN, parse=parse_ask_again),
+    ActPage(slug="my-address", kind=ReplyKind.CONFIRM_ADDRESS, parse=parse_own_address),
     ActPage(slug="not-mine", kind=ReplyKind.NOT_MINE, parse=parse_not_mine),
     ActPage(slug="help", kind=ReplyKind.ASK_HELP, parse=parse_help),
     ActPage(slug="more-time", kind=ReplyKind.ASK_EXTENSION, parse=parse_extension),

@@ -16,12 +16,15 @@ from models.terms import CertificateId, ReplacementId
 from tocsin.errors import Refused
 from tocsin.intake.csr.files import read_csrs
 from tocsin.intake.csr.findings import Finding
+from tocsin.policy.contacts import masked
 from tocsin.portal.api_models import (
     LARGEST_KEY,
     AskedOut,
     CertificateOut,
     CertificatesIn,
     CertificatesOut,
+    ContactOut,
+    ContactsOut,
     CsrOut,
     CsrsIn,
     CsrsOut,
@@ -82,6 +85,7 @@ def create_api(desk: Desk) -> FastAPI:
     api.add_exception_handler(RequestValidationError, _not_understood)
     api.add_exception_handler(Refused, _refused)
     api.get("/certificates")(list_certificates)
+    api.get("/contacts")(list_contacts)
     handed_in = _problems(_CONFLICT, _UNPROCESSABLE)
     handed_in[_UNPROCESSABLE]["model"] = CsrsOut  # nothing could be used, and why
     api.post("/csrs", status_code=201, responses=handed_in)(hand_in_csrs)
@@ -139,6 +143,25 @@ def list_certificates(visit: TheVisit) -> CertificatesOut:
         page=view.page,
         pages=view.pages,
         certificates=[_certificate(one) for one in view.certificates],
+    )
+
+
+def list_contacts(visit: TheVisit) -> ContactsOut:
+    """List who gets our mails, and who was named and has yet to confirm it."""
+    return ContactsOut(
+        contacts=[
+            ContactOut(
+                id=one.contact,
+                name=one.name,
+                address=masked(one.email),
+                is_you=one.contact == visit.claims.contact,
+                state=one.state,
+                waits_since=one.waits_since,
+                confirmed_at=one.confirmed_at,
+                instead_of=one.instead_of,
+            )
+            for one in visit.view.contacts
+        ]
     )
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.terms import ReplacementState, RevocationState
+from models.terms import ContactState, ReplacementState, RevocationState
 from tocsin.portal.ask_forms import LONGEST_MESSAGE
 
 _MOST_CSRS = 1_000
@@ -49,6 +49,27 @@ class CertificatesOut(_Model):
     page: int
     pages: int
     certificates: list[CertificateOut]
+
+
+class ContactOut(_Model):
+    """Somebody who gets our mails, or is asked whether they want to."""
+
+    id: int
+    name: str
+    address: str = Field(description="To be recognised, not to be used.")
+    is_you: bool = Field(description="The link is theirs.")
+    state: ContactState = Field(
+        description="`unconfirmed`: nothing but the mail that asks is sent there."
+    )
+    waits_since: datetime | None
+    confirmed_at: datetime | None
+    instead_of: int | None = Field(description="Who leaves once it is confirmed.")
+
+
+class ContactsOut(_Model):
+    """The subscriber's contacts, by rank."""
+
+    contacts: list[ContactOut]
 
 
 class CsrsIn(_Model):

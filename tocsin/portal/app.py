@@ -23,6 +23,7 @@ from tocsin.log import configure_logging
 from tocsin.portal.api import API, UNTRACED, create_api
 from tocsin.portal.asked import asked_by
 from tocsin.portal.comparison import add_certificate_routes
+from tocsin.portal.confirmation import add_confirmation_routes
 from tocsin.portal.desk import DeadLink, Desk, PortalConfig
 from tocsin.portal.downloads import add_download_routes
 from tocsin.portal.escalations import add_escalation_routes
@@ -134,6 +135,7 @@ def _routes() -> tuple[BaseRoute, ...]:
     add_download_routes(router)
     add_renewal_routes(router)
     add_escalation_routes(router)
+    add_confirmation_routes(router)
     return tuple(router.routes)
 
 

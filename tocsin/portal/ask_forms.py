@@ -7,12 +7,12 @@ import structlog
 from models.terms import CertificateId, MailTopic
 from tocsin.mail.writing import read_note
 from tocsin.phrases import phrase
+from tocsin.portal.contact_forms import read_contact
 from tocsin.portal.desk import Desk, Visit
 from tocsin.portal.forms import (
     Parsed,
     Problem,
     Submitted,
-    read_contact,
     read_keys,
 )
 from tocsin.steps.reply_acts import AskExtension, AskHelp, ChangeContact, NotMine

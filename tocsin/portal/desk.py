@@ -27,6 +27,7 @@ from tocsin.links import SUBSCRIBER, LinkClaims, Links
 from tocsin.policy.rules import Rule, parse_rule_pack, shipped_rule_pack
 from tocsin.portal.asked import NOTHING_ASKED, Asked, asked_by
 from tocsin.portal.render import Pages
+from tocsin.steps.confirmations import AnswerForAddress
 from tocsin.steps.escalations import Take
 from tocsin.steps.reply_acts import ReplyAct
 from tocsin.store import contacts, pages, replacements, replies
@@ -42,6 +43,9 @@ from tocsin.store.views import (
 )
 from tocsin.store.wire import WireView, latest_checks
 from tocsin.wire import Wire
+
+SignedAct = ReplyAct | Take | AnswerForAddress
+"""What the nonce of a check page can be good for."""
 
 _LONGEST_KEY = 18
 _DIGITS = 7
@@ -246,7 +250,7 @@ class Desk:
             )
         return known.reply if known else None
 
-    def sign_form(self, visit: Visitor, act: ReplyAct | Take) -> str:
+    def sign_form(self, visit: Visitor, act: SignedAct) -> str:
         """
         Return the nonce of a check page.
 
@@ -266,7 +270,7 @@ class Desk:
         )
         return f"{token}~{seen}" if seen else token
 
-    def read_form(self, visit: Visitor, act: ReplyAct | Take, nonce: str) -> str | None:
+    def read_form(self, visit: Visitor, act: SignedAct, nonce: str) -> str | None:
         """Return what the reply is filed under; None where the check page was not this."""
         token, _, _ = nonce.partition("~")
         try:
@@ -332,7 +336,7 @@ def page_number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS else 1
 
 
-def _purpose(act: ReplyAct | Take, seen: int) -> str:
+def _purpose(act: SignedAct, seen: int) -> str:
     content = json.dumps([type(act).__name__, asdict(act), seen], sort_keys=True)
     return "form:" + hashlib.sha256(content.encode()).hexdigest()[:32]
 

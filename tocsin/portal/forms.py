@@ -1,16 +1,14 @@
 """From what a form sent to an act, or to the problems that its sender can mend."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import cast
 
 import structlog
 from fastapi import HTTPException, Request
 from starlette.datastructures import UploadFile
 
-from models.terms import CertificateId, ContactId
-from tocsin.errors import BadInput
-from tocsin.intake.contacts import parse_address
+from models.terms import CertificateId
 from tocsin.intake.csr.checks import CsrCheck
 from tocsin.intake.csr.findings import Finding, FindingCode
 from tocsin.intake.csr.uploads import read_upload
@@ -20,7 +18,6 @@ from tocsin.steps.csrs import preview_csrs
 from tocsin.steps.reply_acts import (
     Acknowledge,
     AcknowledgeChoice,
-    ChangeContact,
     CsrFor,
     ReplyAct,
     ReportNoLongerRequired,
@@ -29,7 +26,6 @@ from tocsin.steps.reply_acts import (
 )
 from tocsin.store.views import (
     CertificateView,
-    ContactView,
     Filter,
     Selection,
     Standing,
@@ -39,10 +35,8 @@ log = structlog.get_logger()
 
 _MOST_FIELDS = 2_000
 _MOST_FILES = 500
-_LONGEST_NAME = 200
-_LONGEST_PHONE = 40
+LONGEST_NAME = 200
 _PASTED = "\x00pasted "  # no file has such a name
-_PHONE_CHARACTERS = frozenset("+-0123456789 ()./x")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +154,7 @@ def read_filter(one: Callable[[str], str]) -> Filter:
     state = one("state")
     find = "".join(c for c in one("find") if c.isprintable())
     return Filter(
-        find=find.strip()[:_LONGEST_NAME],
+        find=find.strip()[:LONGEST_NAME],
         standing=Standing(state) if state in set(Standing) else Standing.ANY,
     )
 
@@ -421,84 +415,4 @@ def _label(name: str) -> str | Phrase:
         return phrase(
             "the text you pasted (%(number)s)", number=name.removeprefix(_PASTED)
         )
-    return "".join(c if c.isprintable() else "?" for c in name)[:_LONGEST_NAME]
-
-
-def parse_contact(_desk: Desk, visit: Visit, form: Submitted) -> Parsed:
-    """Read who is to be written to."""
-    parsed = read_contact(form, visit.view.contacts)
-    if not isinstance(parsed.act, ChangeContact):
-        return parsed
-    is_self = parsed.act.instead_of == visit.claims.contact
-    return replace(parsed, shown={**parsed.shown, "is_self": is_self})
-
-
-def read_contact(form: Submitted, known: Iterable[ContactView]) -> Parsed:
-    """Read a contact, and whom of those known it takes the place of."""
-    values = {name: form.one(name) for name in ("name", "email", "phone", "instead_of")}
-    problems = []
-    contacts = {str(contact.contact): contact for contact in known}
-    instead_of = values["instead_of"]
-    name = " ".join(values["name"].split())
-    if not name or not name.isprintable() or len(name) > _LONGEST_NAME:
-        problems.append(
-            Problem(
-                field="name", message=phrase("Enter the name of the person or role.")
-            )
-        )
-    email = ""
-    try:
-        email = parse_address(values["email"])
-    except BadInput:
-        problems.append(
-            Problem(
-                field="email",
-                message=phrase(
-                    "Enter one e-mail address like name@example.org, without a name or"
-                    " brackets."
-                ),
-            )
-        )
-    if email and any(
-        contact.email.casefold() == email.casefold()
-        for key, contact in contacts.items()
-        if key == instead_of
-    ):
-        problems.append(
-            Problem(
-                field="email",
-                message=phrase("This is the address that leaves the list."),
-            )
-        )
-    phone = values["phone"]
-    if len(phone) > _LONGEST_PHONE or not set(phone) <= _PHONE_CHARACTERS:
-        problems.append(
-            Problem(
-                field="phone",
-                message=phrase(
-                    "Enter a phone number with digits, like +852 5550 0100, or leave it"
-                    " out."
-                ),
-            )
-        )
-    if instead_of != "nobody" and instead_of not in contacts:
-        problems.append(
-            Problem(
-                field="instead_of",
-                message=phrase("Say whether somebody leaves the list."),
-            )
-        )
-    if problems:
-        return Parsed(problems=tuple(problems), values=values)
-    leaves = contacts.get(instead_of)
-    return Parsed(
-        act=ChangeContact(
-            name=name,
-            email=email,
-            phone=phone,
-            instead_of=ContactId(leaves.contact) if leaves else None,
-        ),
-        values=values,
-        shown={"leaves": leaves},
-        carried=list(values.items()),
-    )
+    return "".join(c if c.isprintable() else "?" for c in name)[:LONGEST_NAME]

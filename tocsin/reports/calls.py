@@ -53,7 +53,7 @@ def what_to_say(row: SheetRow, speaker: Speaker, *, deadline: datetime) -> str:
         else f"The TLS certificates for {hosts}"
     )
     when = _in_zone(row.revocation_time, row.zone)
-    bad = [one.email for one in row.contacts if one.state is not ContactState.ACTIVE]
+    bad = [one.email for one in row.contacts if one.state is ContactState.UNREACHABLE]
     asked = (
         f"Our mail does not get through to {', '.join(bad)}. "
         if bad
@@ -120,6 +120,8 @@ def _described(contact: SheetContact) -> str:
 
 
 def _why_not(contact: SheetContact) -> str:
+    if contact.state is ContactState.UNCONFIRMED:
+        return "not confirmed yet: not written to"
     if contact.state is ContactState.ACTIVE:
         return "mail came back for now" if contact.came_back else "mail gets through"
     match contact.reason:

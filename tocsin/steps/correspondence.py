@@ -9,11 +9,13 @@ from models.terms import (
     ContactRole,
     IncidentId,
     NoticeKind,
+    ReplyId,
     ScopeChangeId,
     SubscriberId,
 )
 from tocsin.links import SUBSCRIBER, LinkClaims
 from tocsin.mail.render import SHARED, CertificateLine, Rendered, TemplateSet
+from tocsin.store.contact_changes import Change
 from tocsin.store.incidents import IncidentRecord
 from tocsin.store.matters import (
     CertificateSample,
@@ -91,6 +93,7 @@ class Matters:
     withdrawn: Mapping[tuple[ScopeChangeId, SubscriberId], WithdrawnSample] = field(
         default_factory=dict
     )
+    contact_changes: Mapping[ReplyId, Change] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

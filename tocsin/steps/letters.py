@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from models.terms import (
     Circumstance,
     NoticeKind,
+    ReplyId,
     ScopeChangeId,
 )
 from tocsin.links import (
@@ -31,6 +32,10 @@ from tocsin.mail.skeleton import assemble, certificate_list
 from tocsin.mail.smtp import OutgoingMessage
 from tocsin.policy.rules import Rule, parse_rule_pack
 from tocsin.policy.sending import is_past_use
+from tocsin.steps.contact_letters import (
+    write_confirmation,
+    write_contacts_changed,
+)
 from tocsin.steps.correspondence import (
     LINK_VALID_WITHIN,
     Matters,
@@ -40,6 +45,7 @@ from tocsin.steps.correspondence import (
     subscriber_claims,
 )
 from tocsin.steps.withdrawn_letters import write_withdrawal
+from tocsin.store.contact_changes import changes_of
 from tocsin.store.incidents import IncidentRecord, read_incident
 from tocsin.store.matters import (
     ESCALATIONS_SHOWN,
@@ -98,6 +104,14 @@ def read_matters(connection: Connection, claimed: Sequence[ClaimedNotice]) -> Ma
                 and notice.to.subscriber is not None
             },
         ),
+        contact_changes=changes_of(
+            connection,
+            {
+                ReplyId(notice.sequence)
+                for notice in claimed
+                if notice.kind is NoticeKind.CONTACTS_CHANGED
+            },
+        ),
     )
 
 
@@ -139,18 +153,8 @@ def write_letter(
     """
     # One language for all of it: that of the templates there are.
     language = templates.wording(notice.kind, notice.to.language).language
-    if notice.kind is NoticeKind.ESCALATION:
-        written = _to_staff(
-            notice, matters, templates, language, links=links, sender=sender
-        )
-    elif notice.kind is NoticeKind.WITHDRAWAL:
-        written = write_withdrawal(
-            notice, matters, templates, language, links=links, sender=sender
-        )
-    else:
-        written = _to_subscriber(
-            notice, matters, templates, language, links=links, sender=sender
-        )
+    write = _WRITERS.get(notice.kind, _to_subscriber)
+    written = write(notice, matters, templates, language, links=links, sender=sender)
     if written is None:
         return None
     rendered = written.rendered
@@ -162,7 +166,10 @@ def write_letter(
         sender_name=sender.name,
         sender_address=sender.address,
         reply_to=sender.reply_to,
-        recipient_name=notice.to.name,
+        # What a stranger reads was not written by whoever named them.
+        recipient_name=""
+        if notice.kind is NoticeKind.CONFIRM_ADDRESS
+        else notice.to.name,
         recipient_address=notice.to.email,
         message_id=notice.message_id,
         references=notice.thread,
@@ -253,6 +260,15 @@ def _to_staff(
         ),
         escalations=tuple(one.escalation_id for one in live),
     )
+
+
+_WRITERS = {
+    NoticeKind.ESCALATION: _to_staff,
+    NoticeKind.WITHDRAWAL: write_withdrawal,
+    NoticeKind.CONFIRM_ADDRESS: write_confirmation,
+    NoticeKind.CONTACTS_CHANGED: write_contacts_changed,
+}
+"""Who writes a notice; what is not here is about the certificates of a subscriber."""
 
 
 def _sequence(notice: ClaimedNotice, record: IncidentRecord) -> int:

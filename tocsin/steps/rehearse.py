@@ -15,6 +15,8 @@ from models.terms import (
     IncidentState,
     NoticeId,
     NoticeKind,
+    ReplyId,
+    ReplyKind,
     ScopeChangeId,
     SubscriberId,
 )
@@ -34,6 +36,7 @@ from tocsin.steps.letters import (
     write_letter,
 )
 from tocsin.store import audit
+from tocsin.store.contact_changes import Change
 from tocsin.store.incidents import IncidentRecord, frozen_templates, read_incident
 from tocsin.store.matters import (
     FIRST,
@@ -253,6 +256,20 @@ def _notice(
     )
 
 
+_SAMPLE_CHANGE = Change(
+    kind=ReplyKind.CHANGE_CONTACT,
+    by=ContactId(0),
+    by_name="Chan Tai Man",
+    contact=ContactId(0),
+    name="Wong Ka Yan",
+    email="wong@clinic.example",
+    leaves=None,
+    leaves_name="",
+    leaves_email="",
+    had_effect=False,
+)
+
+
 def _sample_matters(incident: IncidentId, *, zone: str, now: datetime) -> Matters:
     whole_hour = now.replace(minute=0, second=0, microsecond=0)
     starts_at = whole_hour + timedelta(days=2)
@@ -294,6 +311,7 @@ def _sample_matters(incident: IncidentId, *, zone: str, now: datetime) -> Matter
                 revocation_time=starts_at,
             )
         },
+        contact_changes={ReplyId(0): _SAMPLE_CHANGE},
         withdrawn={
             (ScopeChangeId(0), SubscriberId(0)): WithdrawnSample(
                 certificates=(

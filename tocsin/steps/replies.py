@@ -15,9 +15,10 @@ from tocsin.errors import Refused
 from tocsin.intake.csr.weak_keys import KeyBlocklist
 from tocsin.links import LinkClaims
 from tocsin.phrases import phrase
-from tocsin.steps.reply_acts import ChangeContact, ReplyAct
-from tocsin.steps.reply_effects import Scene, take_effect
+from tocsin.steps.reply_acts import ReplyAct
+from tocsin.steps.reply_effects import take_effect
 from tocsin.steps.reply_filing import filing_of
+from tocsin.steps.scene import Scene
 from tocsin.store import audit, replies
 from tocsin.store.outreach import look_now
 from tocsin.store.replies import FiledReply
@@ -175,7 +176,7 @@ def take_reply(
         kind=filing.kind.value,
         certificates=len(filing.certificates),
     )
-    leaves = isinstance(act, ChangeContact) and act.instead_of == claims.contact
+    leaves = detail.get("contact_removed") == claims.contact
     return _taken(reply, filing.effective_at, is_new=True, link_lives=not leaves)
 
 

@@ -69,6 +69,25 @@ class ChangeContact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveContact:
+    """A contact gets no more mails; or one that was named is not wanted after all."""
+
+    contact: ContactId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskAgain:
+    """An address that waits for its confirmation gets the mail for it once more."""
+
+    contact: ContactId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmAddress:
+    """Somebody says that our mails reach the right person at their own address."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NotMine:
     """
     Somebody says that these certificates, or all of it, are somebody else's.
@@ -114,12 +133,15 @@ class Undo:
     reply: ReplyId
 
 
+ContactAct = ChangeContact | RemoveContact | AskAgain | ConfirmAddress
+"""What a subscriber changes about who gets our mails."""
+
 ReplyAct = (
     Acknowledge
     | SubmitCsrs
     | ReportReplaced
     | ReportNoLongerRequired
-    | ChangeContact
+    | ContactAct
     | NotMine
     | AskHelp
     | AskExtension

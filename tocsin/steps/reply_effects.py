@@ -1,23 +1,20 @@
 """What an act of a subscriber does at once; what it brings forward has its grace period."""
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from models.terms import MailTopic, ReplyId
+from models.terms import MailTopic
 from tocsin.errors import Refused
-from tocsin.intake.csr.weak_keys import KeyBlocklist
-from tocsin.links import LinkClaims
 from tocsin.phrases import phrase
 from tocsin.steps.asks import Asked, take_up
-from tocsin.steps.contacts import change_contact
+from tocsin.steps.contact_acts import change_contacts, name_contact
 from tocsin.steps.csrs import file_csrs
 from tocsin.steps.reply_acts import (
     Acknowledge,
     AskExtension,
     AskHelp,
-    ChangeContact,
+    ContactAct,
     NotMine,
     ReplyAct,
     ReportNoLongerRequired,
@@ -25,35 +22,12 @@ from tocsin.steps.reply_acts import (
     SubmitCsrs,
     Undo,
 )
+from tocsin.steps.scene import Scene
 from tocsin.store import asks, replies
 from tocsin.store.outreach import look_now
-from tocsin.store.replies import Standing
 from tocsin.store.wire import latest_checks
 
 _JUST_BEFORE = timedelta(hours=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """
-    In which an act takes effect.
-
-    Args:
-        claims: Of the link.
-        standing: Of its incident.
-        reply: Under which it was filed.
-        mail_domain: Of the Message-IDs of what is planned by it.
-        blocklist: Keys known to be compromised, where the CA keeps such a list.
-        now: When, UTC.
-
-    """
-
-    claims: LinkClaims
-    standing: Standing
-    reply: ReplyId
-    mail_domain: str
-    blocklist: KeyBlocklist | None
-    now: datetime
 
 
 def take_effect(
@@ -69,8 +43,8 @@ def take_effect(
         Refused: It is too late for it, or a CSR cannot be used.
 
     """
-    if isinstance(act, ChangeContact):
-        return _change_contact(act, connection, scene)
+    if isinstance(act, ContactAct):
+        return change_contacts(act, connection, scene)
     if isinstance(act, NotMine):
         return _disown(act, connection, scene)
     if isinstance(act, Undo):
@@ -167,22 +141,8 @@ def _disown(act: NotMine, connection: Connection, scene: Scene) -> dict[str, obj
         is_of_everything=not act.certificates,
     )
     if act.named is not None:
-        detail |= _change_contact(act.named, connection, scene)
+        detail |= name_contact(act.named, connection, scene)
     return detail
-
-
-def _change_contact(
-    act: ChangeContact, connection: Connection, scene: Scene
-) -> dict[str, object]:
-    """Name a contact, who is told at once; let another go."""
-    added = change_contact(
-        connection,
-        incident=scene.claims.incident,
-        subscriber=scene.claims.subscriber,
-        change=act,
-    )
-    look_now(connection, [scene.claims.subscriber], now=scene.now)
-    return {"contact_added": added, "contact_removed": act.instead_of}
 
 
 def _undo(act: Undo, connection: Connection, scene: Scene) -> dict[str, object]:

@@ -13,10 +13,13 @@ from tocsin.links import LinkClaims
 from tocsin.phrases import phrase
 from tocsin.steps.reply_acts import (
     Acknowledge,
+    AskAgain,
     AskExtension,
     AskHelp,
     ChangeContact,
+    ConfirmAddress,
     NotMine,
+    RemoveContact,
     ReplyAct,
     ReportNoLongerRequired,
     ReportReplaced,
@@ -29,6 +32,13 @@ _SOURCE = "a link acts for its owner"
 
 BRINGS_FORWARD = frozenset((ReplyKind.REPLACED, ReplyKind.NO_LONGER_REQUIRED))
 """What moves a revocation earlier when it takes effect; nothing moves one later (I1)."""
+
+_ABOUT_CONTACTS = {
+    ChangeContact: ReplyKind.CHANGE_CONTACT,
+    RemoveContact: ReplyKind.REMOVE_CONTACT,
+    AskAgain: ReplyKind.ASK_AGAIN,
+    ConfirmAddress: ReplyKind.CONFIRM_ADDRESS,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +86,8 @@ def filing_of(
     match act:
         case Acknowledge():
             pass
-        case ChangeContact():
-            kind = ReplyKind.CHANGE_CONTACT
+        case ChangeContact() | RemoveContact() | AskAgain() | ConfirmAddress():
+            kind = _ABOUT_CONTACTS[type(act)]
         case SubmitCsrs():
             kind = ReplyKind.SUBMIT_CSR
             certificates = tuple(

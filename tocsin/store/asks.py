@@ -3,16 +3,21 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, and_, select, update
 
 from models.base import table
 from models.outreach import Reply
 from models.subscriber import Contact, Subscriber
-from models.terms import ContactId, ReplyKind, ReplyState, SubscriberId
+from models.terms import ContactId, ContactState, ReplyKind, ReplyState, SubscriberId
 
 _CONTACT = table(Contact)
 _REPLY = table(Reply)
 _SUBSCRIBER = table(Subscriber)
+
+# Who is off the list keeps having said so: nobody names them again.
+_DISOWNS = and_(
+    _CONTACT.c.disowned_at.is_not(None), _CONTACT.c.state != ContactState.REMOVED.value
+)
 
 
 def note_disowned(
@@ -51,9 +56,7 @@ def settle_disowned(connection: Connection, *, subscriber: SubscriberId) -> None
     _note(connection, [subscriber], disowned_at=None)
     connection.execute(
         update(_CONTACT)
-        .where(
-            _CONTACT.c.subscriber_id == subscriber, _CONTACT.c.disowned_at.is_not(None)
-        )
+        .where(_DISOWNS, _CONTACT.c.subscriber_id == subscriber)
         .values(disowned_at=None)
     )
 
@@ -106,9 +109,7 @@ def take_back(
     )
     wrong_people = connection.execute(
         select(_CONTACT.c.id)
-        .where(
-            _CONTACT.c.subscriber_id == subscriber, _CONTACT.c.disowned_at.is_not(None)
-        )
+        .where(_DISOWNS, _CONTACT.c.subscriber_id == subscriber)
         .limit(1)
     ).first()
     if others is None and wrong_people is None:

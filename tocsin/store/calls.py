@@ -291,7 +291,10 @@ def _contacts(
             CONTACT.c.state != ContactState.REMOVED.value,
         )
         .order_by(
-            case((CONTACT.c.phone == "", 1), else_=0), CONTACT.c.rank, CONTACT.c.id
+            case((CONTACT.c.state == ContactState.UNCONFIRMED.value, 1), else_=0),
+            case((CONTACT.c.phone == "", 1), else_=0),
+            CONTACT.c.rank,
+            CONTACT.c.id,
         )
     ):
         found[row.subscriber_id] += (

@@ -45,6 +45,7 @@ ALARM = table(Alarm)
 # Spelled out: a statement that runs for many rows at once cannot expand a list.
 _IS_LIVE = or_(*(ESCALATION.c.state == state.value for state in LIVE_ESCALATIONS))
 _WAITING = (NoticeState.PLANNED.value, NoticeState.SENDING.value)
+_SAID_ONCE = (NoticeKind.WITHDRAWAL.value, NoticeKind.CONTACTS_CHANGED.value)
 _LONGEST_STEP = 80
 
 
@@ -89,7 +90,7 @@ def supersede_notices(connection: Connection, contacts: Sequence[ContactId]) -> 
                 # One that is held: nobody need decide on what a later one says.
                 NOTICE.c.state.in_((NoticeState.PLANNED.value, NoticeState.HELD.value)),
                 # What it says, no later one does.
-                NOTICE.c.kind != NoticeKind.WITHDRAWAL.value,
+                NOTICE.c.kind.not_in(_SAID_ONCE),
             )
             .values(state=NoticeState.SUPERSEDED.value)
         )

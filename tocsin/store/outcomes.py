@@ -197,6 +197,15 @@ def mark_unreachable(
         .where(CONTACT.c.id.in_(contacts), CONTACT.c.state == ContactState.ACTIVE.value)
         .values(state=ContactState.UNREACHABLE.value, state_reason=reason.value)
     )
+    connection.execute(
+        # It goes on waiting: what was never confirmed is not simply written to again.
+        update(CONTACT)
+        .where(
+            CONTACT.c.id.in_(contacts),
+            CONTACT.c.state == ContactState.UNCONFIRMED.value,
+        )
+        .values(state_reason=reason.value)
+    )
     look_now(connection, sorted(set(subscribers)), now=now)
 
 

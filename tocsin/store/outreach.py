@@ -33,6 +33,7 @@ from models.terms import (
     NoticeKind,
     NoticeState,
     ReplacementState,
+    ReplyKind,
     RevocationState,
     SubscriberId,
 )
@@ -60,6 +61,8 @@ _MAY_GET_THROUGH = {
     NoticeState.HELD.value,
     *_WAITING,
 }
+# A stranger who wants no mails, and another mail to an address, move nothing on.
+_NO_ANSWER = (ReplyKind.DECLINE_ADDRESS.value, ReplyKind.ASK_AGAIN.value)
 _NEVER_LEFT = (NoticeState.PLANNED.value, NoticeState.SUPERSEDED.value)
 
 
@@ -178,7 +181,7 @@ def _contacts(
         .where(CONTACT.c.subscriber_id.in_(subscribers))
     ):
         kind = NoticeKind(row.kind)
-        if kind.answers_mail:
+        if kind.answers_mail or kind.is_about_contacts:
             continue  # who got an answer to their mail was not told by it
         notices[row.contact_id].add(
             NoticeFacts(kind=kind, sequence=row.sequence, has_left=bool(row.has_left))
@@ -204,6 +207,13 @@ def _contacts(
             )
         )
     return found
+
+
+def contact_facts(
+    connection: Connection, *, subscriber: SubscriberId
+) -> Sequence[ContactFacts]:
+    """Return what policy knows of the contacts of one subscriber."""
+    return _contacts(connection, [subscriber])[subscriber]
 
 
 def told_contacts(
@@ -276,7 +286,10 @@ def _last_answers(
         row.subscriber_id: row.last
         for row in connection.execute(
             select(REPLY.c.subscriber_id, func.max(REPLY.c.received_at).label("last"))
-            .where(REPLY.c.subscriber_id.in_(subscribers))
+            .where(
+                REPLY.c.subscriber_id.in_(subscribers),
+                REPLY.c.kind.not_in(_NO_ANSWER),
+            )
             .group_by(REPLY.c.subscriber_id)
         )
     }

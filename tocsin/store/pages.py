@@ -277,6 +277,10 @@ def _contact(row: Any) -> ContactView:
         state=ContactState(row.state),
         named_by_reply=row.named_by_reply,
         disowned_at=row.disowned_at,
+        waits_since=row.waits_since,
+        confirmed_at=row.confirmed_at,
+        instead_of=None if row.instead_of_id is None else ContactId(row.instead_of_id),
+        came_back=bool(row.state_reason),
     )
 
 

@@ -13,7 +13,6 @@ from models.subscriber import Contact, Subscriber
 from models.terms import (
     ContactState,
     IncidentId,
-    NoticeKind,
     NoticeState,
     RevocationState,
     ScopeState,
@@ -21,6 +20,7 @@ from models.terms import (
 from tocsin.policy.facts import IncidentFacts
 from tocsin.policy.ladder import Condition, DueStep, parse_ladder
 from tocsin.policy.ladder import timetable as ladder_timetable
+from tocsin.policy.sending import STEPS
 from tocsin.policy.worklists import TimetableEntry
 from tocsin.store.scope import list_changes
 from tocsin.store.summaries import incident_summary
@@ -173,7 +173,8 @@ def _past(connection: Connection, incident: IncidentId) -> _Past:
         .where(
             _NOTICE.c.incident_id == incident,
             _CONTACT.c.subscriber_id.is_not(None),
-            _NOTICE.c.kind != NoticeKind.WITHDRAWAL.value,  # of no step
+            # Others are of no step, whatever their number says.
+            _NOTICE.c.kind.in_([kind.value for kind in STEPS]),
         )
         .group_by(_NOTICE.c.sequence)
     ).all()

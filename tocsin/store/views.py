@@ -138,6 +138,15 @@ class ContactView:
     state: ContactState
     named_by_reply: bool
     disowned_at: datetime | None = None
+    waits_since: datetime | None = None
+    confirmed_at: datetime | None = None
+    instead_of: ContactId | None = None
+    came_back: bool = False
+
+    @property
+    def is_unconfirmed(self) -> bool:
+        """Whether nothing but the mail that asks is sent to the address."""
+        return self.state is ContactState.UNCONFIRMED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

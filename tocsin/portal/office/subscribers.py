@@ -10,8 +10,9 @@ from models.terms import IncidentState, SubscriberId
 from tocsin.errors import Refused
 from tocsin.policy.escalations import IN_WORDS
 from tocsin.policy.figures import IncidentSummary
+from tocsin.portal.contact_forms import read_contact
 from tocsin.portal.desk import page_number
-from tocsin.portal.forms import Problem, read_contact
+from tocsin.portal.forms import Problem
 from tocsin.portal.office.context import (
     CONFLICT,
     MENDABLE,

@@ -46,6 +46,7 @@ ESCALATIONS = {
     EscalationState.ENDED: "ended: answered, or revoked",
 }
 CONTACTS = {
+    ContactState.UNCONFIRMED: "named, not confirmed yet: not written to",
     ContactState.ACTIVE: "mail gets through, as far as known",
     ContactState.UNREACHABLE: "mail came back for good",
     ContactState.REMOVED: "said not to be the person",
