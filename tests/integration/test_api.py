@@ -326,3 +326,17 @@ def test_browsers_are_told_to_keep_to_tls_when_the_portal_is_behind_it(
     answer = script.http.get("/healthz")
 
     assert answer.headers["strict-transport-security"] == "max-age=31536000"
+
+
+def test_fault_of_ours_is_a_problem_like_others(script: Script) -> None:
+    with script.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE csr RENAME TO gone")
+
+    answer = script.ask("GET", "/certificates")
+
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.json()["title"] == "Something went wrong on our side"
+    assert CONFIG.ca_phone in answer.json()["detail"]
+    assert "gone" not in answer.text

@@ -58,6 +58,7 @@ _UNAUTHORISED = 401
 _NOT_FOUND = 404
 _CONFLICT = 409
 _UNPROCESSABLE = 422
+_OUR_FAULT = 500
 
 
 UNTRACED: Mapping[str, Any] = {
@@ -76,7 +77,7 @@ def create_api(desk: Desk) -> FastAPI:
         "mail. Nothing here can move a revocation later.",
         docs_url=None,
         redoc_url=None,
-        responses=_problems(_UNAUTHORISED, _UNPROCESSABLE),
+        responses=_problems(_UNAUTHORISED, _UNPROCESSABLE, _OUR_FAULT),
         **UNTRACED,
     )
     api.state.desk = desk
@@ -84,6 +85,7 @@ def create_api(desk: Desk) -> FastAPI:
     api.add_exception_handler(HTTPException, _http_problem)
     api.add_exception_handler(RequestValidationError, _not_understood)
     api.add_exception_handler(Refused, _refused)
+    api.add_exception_handler(Exception, _our_fault)
     api.get("/certificates")(list_certificates)
     api.get("/contacts")(list_contacts)
     handed_in = _problems(_CONFLICT, _UNPROCESSABLE)
@@ -389,6 +391,16 @@ def _not_understood(_request: Request, error: Exception) -> Response:
 
 def _refused(_request: Request, error: Exception) -> Response:
     return _problem(_CONFLICT, "Refused", f"{error}")
+
+
+def _our_fault(request: Request, _error: Exception) -> Response:
+    desk: Desk = request.app.state.desk
+    return _problem(
+        _OUR_FAULT,
+        "Something went wrong on our side",
+        "Send it again: nothing is taken twice. If it happens again, call us: "
+        f"{desk.config.ca_phone}. The revocation does not depend on this.",
+    )
 
 
 def _problem(status: int, title: str, detail: str) -> JSONResponse:
