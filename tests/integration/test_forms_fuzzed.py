@@ -26,7 +26,7 @@ from tocsin.portal.app import create_app, portal_config
 pytestmark = pytest.mark.server
 
 _MOST_PAGES = 120
-_EXAMPLES = 250 if os.environ.get("CI") else 60
+_EXAMPLES = 120 if os.environ.get("CI") else 60
 
 HOSTILE = (
     b"",
