@@ -1,29 +1,19 @@
 """Machines that read mail before people do: they open every link, and press buttons."""
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
+from browsing import BROWSER, chromium
 from fakes.busy_portal import ACCOUNT, FIRST, HEAD, BusyPortal, busy_portal, differences
 from fakes.office import LAM
-from playwright.sync_api import Error, Page, Request, sync_playwright
+from playwright.sync_api import Error, Page, Request
 
-CHROMIUM = Path("/usr/bin/chromium")
 _PRESSES = 3  # one after another, from each page
 _MOST_PAGES = 150
 _OF_A_KIND = 2  # of the pages that differ in whose they are
-
-in_a_browser = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not CHROMIUM.exists() and not os.environ.get("CI"),
-        reason="needs Debian's package chromium",
-    ),
-]
 
 
 @pytest.fixture(scope="module")
@@ -160,21 +150,17 @@ def _kind(path: str) -> str:
 class TestRobot:
     """A gateway with a browser: Chromium, JavaScript on."""
 
-    pytestmark = in_a_browser
+    pytestmark = BROWSER
 
     def test_robot_that_presses_the_first_button_of_every_page_changes_nothing(
         self, world: BusyPortal
     ) -> None:
         before = world.snapshot()
-        with sync_playwright() as playwright:
-            chromium = playwright.chromium.launch(
-                executable_path=str(CHROMIUM), args=["--no-sandbox"]
-            )
+        with chromium() as browser:
             robot = Robot(
-                chromium.new_context(accept_downloads=False).new_page(), world.address
+                browser.new_context(accept_downloads=False).new_page(), world.address
             )
             robot.walk(world.paths_in_mails())
-            chromium.close()
 
         assert differences(before, world.snapshot()) == {}
         assert robot.faults == set()

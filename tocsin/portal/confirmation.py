@@ -11,7 +11,7 @@ from tocsin.errors import Refused
 from tocsin.links import CONFIRMATION, LinkClaims
 from tocsin.phrases import phrase
 from tocsin.portal.desk import DeadLink, Desk, TheDesk
-from tocsin.portal.forms import Problem, Submitted, read_submitted
+from tocsin.portal.forms import CHANGED_MEANWHILE, Problem, Submitted, read_submitted
 from tocsin.steps.confirmations import (
     AnswerForAddress,
     Choice,
@@ -29,13 +29,6 @@ _CONFLICT = 409
 _MENDABLE = 422
 
 _CHOOSE = Problem(field="choice", message=phrase("Say whether our mails are for you."))
-_CHANGED = Problem(
-    field="check",
-    message=phrase(
-        "This page had been open for long, or something changed meanwhile. Look at it"
-        " again, then press the button."
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +87,7 @@ def _answer(desk: TheDesk, token: str, sent: Sent) -> Response:
             return _page(desk, visit, _CHOOSE, status=_MENDABLE)
         nonce = desk.read_form(visit, answer, sent.one("nonce"))
         if nonce is None:
-            return _check_page(desk, visit, answer, _CHANGED)
+            return _check_page(desk, visit, answer, CHANGED_MEANWHILE)
         try:
             answer_for_address(
                 desk.engine,
@@ -118,10 +111,7 @@ def _open(desk: Desk, token: str) -> NamedVisit:
         DeadLink: Their link does not work (any more).
 
     """
-    try:
-        claims = desk.links.read(token, purpose=CONFIRMATION, now=desk.clock.now())
-    except Refused:
-        raise DeadLink from None
+    claims = desk.claims_of(token, purpose=CONFIRMATION)
     with reading(desk.engine) as connection:
         contact = named_contact(connection, claims=claims)
         if contact is None:

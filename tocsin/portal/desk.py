@@ -140,16 +140,20 @@ class Desk:
     pages: Pages
     asked: Asked = NOTHING_ASKED
 
-    def claims_of(self, token: str) -> LinkClaims:
+    def claims_of(self, token: str, *, purpose: str = SUBSCRIBER) -> LinkClaims:
         """
-        Return what a subscriber's link stands for; whether its contact left, nobody asked.
+        Return what a link stands for; whether its contact left, nobody asked.
+
+        Args:
+            token: Of the link.
+            purpose: What it has to be made for.
 
         Raises:
             DeadLink: It is forged, expired, or made for something else.
 
         """
         try:
-            return self.links.read(token, purpose=SUBSCRIBER, now=self.clock.now())
+            return self.links.read(token, purpose=purpose, now=self.clock.now())
         except Refused:
             raise DeadLink from None
 

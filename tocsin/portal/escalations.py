@@ -8,7 +8,6 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from models.terms import EscalationId, EscalationState
-from tocsin.errors import Refused
 from tocsin.links import ESCALATION, LinkClaims
 from tocsin.policy.escalations import IN_WORDS
 from tocsin.policy.ladder import parse_ladder
@@ -121,10 +120,7 @@ def _open(desk: Desk, token: str) -> StaffVisit:
         DeadLink: It does not work (any more).
 
     """
-    try:
-        claims = desk.links.read(token, purpose=ESCALATION, now=desk.clock.now())
-    except Refused:
-        raise DeadLink from None
+    claims = desk.claims_of(token, purpose=ESCALATION)
     with reading(desk.engine) as connection:
         member = staff_member(connection, claims=claims)
         if member is None:

@@ -71,6 +71,16 @@ class Problem:
     message: str | Phrase
 
 
+CHANGED_MEANWHILE = Problem(
+    field="check",
+    message=phrase(
+        "This page had been open for long, or something changed meanwhile. Look at it"
+        " again, then press the button."
+    ),
+)
+"""A check page that does not count any more is shown again, as things stand now."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedCsr:
     """

@@ -13,6 +13,7 @@ from tocsin.phrases import phrase
 from tocsin.portal.acts import ACTS, EMPTY, ActPage
 from tocsin.portal.desk import DeadLink, Desk, TheDesk, Visit, page_number, seen_on
 from tocsin.portal.forms import (
+    CHANGED_MEANWHILE,
     Parsed,
     Problem,
     Submitted,
@@ -38,13 +39,6 @@ _OVERTAKEN = Problem(
     message=phrase(
         "Somebody else did something since this page was made. Look at it, then press"
         " the button if it is still right."
-    ),
-)
-_NOT_MENDED = Problem(
-    field="check",
-    message=phrase(
-        "This page had been open for long, or something changed meanwhile. Look at it"
-        " again, then press the button."
     ),
 )
 
@@ -128,7 +122,7 @@ def _deed_of(act: ActPage) -> Callable[..., Response]:
             return _form(desk, visit, act, parsed, since=seen)
         nonce = desk.read_form(visit, parsed.act, sent.one("nonce"))
         if nonce is None:
-            return _check(desk, visit, act, parsed, problems=(_NOT_MENDED,))
+            return _check(desk, visit, act, parsed, problems=(CHANGED_MEANWHILE,))
         return _do(desk, visit, act, parsed, sent, nonce=nonce)
 
     deed.__name__ = f"{act.slug}-deed"
@@ -215,7 +209,7 @@ def _undo(desk: TheDesk, token: str, reply: str, sent: Sent) -> Response:
     act = Undo(reply=found.reply)
     nonce = desk.read_form(visit, act, sent.one("nonce"))
     if nonce is None:
-        return _undo_page(desk, visit, found, problems=(_NOT_MENDED,))
+        return _undo_page(desk, visit, found, problems=(CHANGED_MEANWHILE,))
     if sent.one("sure") != "1":
         return _undo_page(desk, visit, found, problems=(_NOT_SURE,))
     try:
@@ -326,7 +320,7 @@ def _undo_page(
 def _status_of(problems: tuple[Problem, ...]) -> int:
     if not problems:
         return _OK
-    return _CONFLICT if _NOT_MENDED in problems else _MENDABLE
+    return _CONFLICT if CHANGED_MEANWHILE in problems else _MENDABLE
 
 
 def _after(desk: Desk, visit: Visit, parsed: Parsed, taken: Taken) -> Response:

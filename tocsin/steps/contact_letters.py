@@ -1,7 +1,7 @@
 """Writes to those who were named as contacts, and to those whose contacts were changed."""
 
 from models.terms import ReplyId, ReplyKind
-from tocsin.links import CONFIRMATION, LinkClaims, Links
+from tocsin.links import CONFIRMATION, Links
 from tocsin.mail.language import Language
 from tocsin.mail.render import (
     ConfirmationContext,
@@ -11,11 +11,10 @@ from tocsin.mail.render import (
 )
 from tocsin.policy.contacts import masked
 from tocsin.steps.correspondence import (
-    LINK_VALID_WITHIN,
     Matters,
     Sender,
     Written,
-    subscriber_claims,
+    claims_in,
 )
 from tocsin.store.contact_changes import Change
 from tocsin.store.outbox import ClaimedNotice
@@ -38,16 +37,7 @@ def write_confirmation(
     record, subscriber = matters.incidents[notice.incident], notice.to.subscriber
     if subscriber is None:
         return None
-    token = links.sign(
-        LinkClaims(
-            incident=notice.incident,
-            subscriber=subscriber,
-            contact=notice.to.contact,
-            purpose=CONFIRMATION,
-            generation=notice.to.token_generation,
-            expires_at=record.deadline + LINK_VALID_WITHIN,
-        )
-    )
+    token = links.sign(claims_in(notice, record, subscriber, purpose=CONFIRMATION))
     return Written(
         rendered=render_notice(
             templates,
@@ -80,7 +70,7 @@ def write_contacts_changed(
         return None
     is_reader = change.leaves == notice.to.contact
     has_left = is_reader and change.had_effect
-    token = links.sign(subscriber_claims(notice, record, subscriber))
+    token = links.sign(claims_in(notice, record, subscriber))
     return Written(
         rendered=render_notice(
             templates,

@@ -1,4 +1,4 @@
-"""Who is written to from now on: named by a subscriber's reply, or by an officer."""
+"""Who is written to from now on, as an officer corrects it."""
 
 import structlog
 from sqlalchemy import Connection, Engine
@@ -47,7 +47,7 @@ def correct_contact(
             raise Refused(
                 "nobody is written to any more", source="the incident is over"
             )
-        added = change_contact(
+        added = _change(
             connection, incident=incident, subscriber=subscriber, change=change
         )
         # An officer says who it is: whoever disowned it has been heard.
@@ -70,7 +70,7 @@ def correct_contact(
     return added
 
 
-def change_contact(
+def _change(
     connection: Connection,
     *,
     incident: IncidentId,

@@ -106,15 +106,19 @@ class Written:
     escalations: tuple[int, ...] = ()
 
 
-def subscriber_claims(
-    notice: ClaimedNotice, record: IncidentRecord, subscriber: SubscriberId
+def claims_in(
+    notice: ClaimedNotice,
+    record: IncidentRecord,
+    subscriber: SubscriberId,
+    *,
+    purpose: str = SUBSCRIBER,
 ) -> LinkClaims:
-    """Return what the link in a letter to a subscriber stands for."""
+    """Return what the link in a letter stands for."""
     return LinkClaims(
         incident=notice.incident,
         subscriber=subscriber,
         contact=notice.to.contact,
-        purpose=SUBSCRIBER,
+        purpose=purpose,
         generation=notice.to.token_generation,
         expires_at=record.deadline + LINK_VALID_WITHIN,
     )

@@ -16,7 +16,6 @@ from models.terms import (
 from tocsin.links import (
     ESCALATION,
     NO_SUBSCRIBER,
-    LinkClaims,
     Links,
 )
 from tocsin.mail.calendar import Appointment, calendar_file
@@ -37,12 +36,11 @@ from tocsin.steps.contact_letters import (
     write_contacts_changed,
 )
 from tocsin.steps.correspondence import (
-    LINK_VALID_WITHIN,
     Matters,
     Sender,
     Written,
+    claims_in,
     listed,
-    subscriber_claims,
 )
 from tocsin.steps.withdrawn_letters import write_withdrawal
 from tocsin.store.contact_changes import changes_of
@@ -204,7 +202,7 @@ def _to_subscriber(
         return None
     if sample.is_revoked and not _is_never_late(notice.kind):
         return None  # too late to remind; a first notice still has to be read
-    token = links.sign(subscriber_claims(notice, record, subscriber))
+    token = links.sign(claims_in(notice, record, subscriber))
     rendered = render_notice(
         templates,
         kind=notice.kind,
@@ -248,7 +246,7 @@ def _to_staff(
     live = matters.escalations[notice.incident, notice.to.role]
     if not live:
         return None
-    token = links.sign(_staff_claims(notice, record))
+    token = links.sign(claims_in(notice, record, NO_SUBSCRIBER, purpose=ESCALATION))
     return Written(
         rendered=render_notice(
             templates,
@@ -316,17 +314,6 @@ def _subscriber_context(
 def _rule(pack: str, circumstance: Circumstance) -> Rule:
     """Return a rule of a frozen pack, read once and not for each notice."""
     return parse_rule_pack(pack).rule(circumstance)
-
-
-def _staff_claims(notice: ClaimedNotice, record: IncidentRecord) -> LinkClaims:
-    return LinkClaims(
-        incident=notice.incident,
-        subscriber=NO_SUBSCRIBER,
-        contact=notice.to.contact,
-        purpose=ESCALATION,
-        generation=notice.to.token_generation,
-        expires_at=record.deadline + LINK_VALID_WITHIN,
-    )
 
 
 def _staff_context(

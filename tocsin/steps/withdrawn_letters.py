@@ -9,8 +9,8 @@ from tocsin.steps.correspondence import (
     Matters,
     Sender,
     Written,
+    claims_in,
     listed,
-    subscriber_claims,
 )
 from tocsin.store.matters import FIRST
 from tocsin.store.outbox import ClaimedNotice
@@ -43,7 +43,7 @@ def write_withdrawal(
     sample = matters.withdrawn.get((ScopeChangeId(notice.sequence), subscriber))
     if sample is None:
         return None
-    token = links.sign(subscriber_claims(notice, record, subscriber))
+    token = links.sign(claims_in(notice, record, subscriber))
     total = len(sample.certificates)
     return Written(
         rendered=render_notice(

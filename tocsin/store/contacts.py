@@ -24,11 +24,6 @@ CURRENT = select(CONTACT.c.id).where(
     CONTACT.c.state != ContactState.UNCONFIRMED.value,
 )
 """Every request through a link asks this: it is put together once."""
-_MAY_CONFIRM = (
-    ContactState.UNCONFIRMED.value,
-    ContactState.ACTIVE.value,
-    ContactState.UNREACHABLE.value,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,16 +163,11 @@ def add_contact(
         connection,
         incident=incident,
         subscriber=subscriber,
-        rank_of=instead_of,
+        name=name,
         email=email,
-        values={
-            "name": name,
-            "phone": phone,
-            "state": ContactState.ACTIVE.value,
-            "waits_since": None,
-            "instead_of_id": None,
-            "disowned_at": None,
-        },
+        phone=phone,
+        state=ContactState.ACTIVE,
+        rank_of=instead_of,
     )
 
 
@@ -210,16 +200,12 @@ def add_unconfirmed(
         connection,
         incident=incident,
         subscriber=subscriber,
-        rank_of=None,
+        name=name,
         email=email,
-        values={
-            "name": name,
-            "phone": phone,
-            "state": ContactState.UNCONFIRMED.value,
-            "waits_since": now,
-            "instead_of_id": instead_of,
-            "disowned_at": None,
-        },
+        phone=phone,
+        state=ContactState.UNCONFIRMED,
+        waits_since=now,
+        leaves_then=instead_of,
     )
 
 
@@ -228,9 +214,13 @@ def _put(
     *,
     incident: IncidentId,
     subscriber: SubscriberId,
-    rank_of: ContactId | None,
+    name: str,
     email: str,
-    values: dict[str, object],
+    phone: str,
+    state: ContactState,
+    rank_of: ContactId | None = None,
+    waits_since: datetime | None = None,
+    leaves_then: ContactId | None = None,
 ) -> ContactId:
     of_subscriber = CONTACT.c.subscriber_id == subscriber
     known = find_contact(connection, subscriber=subscriber, email=email)
@@ -242,7 +232,17 @@ def _put(
     ).scalar_one()
     if known is not None and rank_of is None:
         rank = known.rank  # a new number does not make anybody less important
-    values = values | {"rank": rank, "state_reason": "", "named_by_reply": True}
+    values = {
+        "rank": rank,
+        "name": name,
+        "phone": phone,
+        "state": state.value,
+        "state_reason": "",
+        "named_by_reply": True,
+        "waits_since": waits_since,
+        "instead_of_id": leaves_then,
+        "disowned_at": None,
+    }
     if known is not None:
         connection.execute(
             update(CONTACT).where(CONTACT.c.id == known.contact).values(values)
@@ -272,7 +272,10 @@ def confirm_contact(
     rank = None if contact.instead_of is None else connection.scalar(leaves)
     connection.execute(
         update(CONTACT)
-        .where(CONTACT.c.id == contact.contact, CONTACT.c.state.in_(_MAY_CONFIRM))
+        .where(
+            CONTACT.c.id == contact.contact,
+            CONTACT.c.state != ContactState.REMOVED.value,
+        )
         .values(
             state=case(
                 (

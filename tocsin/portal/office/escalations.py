@@ -66,9 +66,8 @@ def _take(
                 if one.state is not EscalationState.ACKNOWLEDGED
             )
     if not seen:
-        see_unused(
-            office.engine, form
-        )  # pressed twice at once: the other took them all
+        # Where it was pressed twice at once, the other one took them all.
+        see_unused(office.engine, form)
         return _page(office, visitor, summary, problems=(_TICK,), status=MENDABLE)
     taken = acknowledge(
         office.engine,
