@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 from factories import LAUNCH
+from fakes.authority import new_authority
 from hypothesis import HealthCheck, settings
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 
+from tocsin.ca.responder import OcspSigner
 from tocsin.clock import SteppedClock
 from tocsin.log import configure_logging
 from tocsin.store.session import migrate, open_engine
@@ -42,6 +44,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         )
         longest[item.path] = max(longest.get(item.path, 0), may_take)
     items.sort(key=lambda item: -longest[item.path])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _real_time_known() -> None:
+    """Let cryptography look up what now is before freezegun changes it: it looks once."""
+    issuer = new_authority()
+    OcspSigner(issuer.certificate, issuer.key).good(1, now=LAUNCH)
 
 
 @pytest.fixture(autouse=True)

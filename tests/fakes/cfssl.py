@@ -16,7 +16,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from fakes.authority import PEM, Authority, new_authority
 from fakes.option_files import write_options
-from fakes.stack import free_ports, wait_until
+from fakes.stack import wait_until
+
+from tocsin.demo.ports import free_port
 
 _SCHEMA = """
 CREATE TABLE certificates (
@@ -107,7 +109,7 @@ def cfssl_server(folder: Path) -> Iterator[CfsslServer]:
     (folder / "db.json").write_text(
         json.dumps({"driver": "sqlite3", "data_source": str(folder / "certs.db")})
     )
-    (port,) = free_ports(1)
+    port = free_port()
     with (folder / "cfssl.log").open("wb") as log:
         process = subprocess.Popen(
             [  # noqa: S607 - from the PATH, as a package installs it

@@ -15,7 +15,9 @@ import httpx
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from fakes.option_files import write_options
-from fakes.stack import free_ports, wait_until
+from fakes.stack import wait_until
+
+from tocsin.demo.ports import free_port
 
 TOKEN = "root-of-the-tests"  # noqa: S105 - of a server that lives as long as a test
 
@@ -110,7 +112,7 @@ class BaoServer:
 @contextmanager
 def bao_server(folder: Path) -> Iterator[BaoServer]:
     """Start a server, unsealed and in memory, and end it."""
-    (port,) = free_ports(1)
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     with (folder / "bao.log").open("wb") as log:
         process = subprocess.Popen(

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
+from tocsin.demo.ports import free_port
 
 _UP_WITHIN = 150.0
 _ENDS_WITHIN = 60.0
@@ -30,12 +31,11 @@ def wait_until(holds: Callable[[], bool], *, within: float, what: str) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Find ports nobody listens on."""
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
+    """Find ports nobody listens on, each another."""
+    ports: set[int] = set()
+    while len(ports) < count:
+        ports.add(free_port())
+    return list(ports)
 
 
 @dataclass

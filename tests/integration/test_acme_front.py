@@ -26,6 +26,7 @@ from models.base import table
 from models.incident import AffectedCertificate, CertificateBody
 from models.replacement import Replacement
 from tocsin.clock import SystemClock
+from tocsin.demo.ports import free_port
 from tocsin.intake.serials import serial_of_integer
 from tocsin.store.session import migrate, open_engine, reading, writing
 
@@ -111,7 +112,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 @contextmanager
 def _front(pebble: PebbleServer, folder: Path, url: str) -> Iterator[str]:
-    (port,) = free_ports(1)
+    port = free_port()
     environment = os.environ | {
         "TOCSIN_DATA_DIRECTORY": str(folder / "front"),
         "TOCSIN_DATABASE_URL": url,
@@ -171,7 +172,7 @@ def _certbot(site: Site, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_certbot_renews_by_itself_once_its_certificate_is_affected(site: Site) -> None:
-    (port,) = free_ports(1)
+    port = free_port()
     first = _certbot(
         site,
         "certonly",

@@ -21,10 +21,11 @@ from factories import (
     insert_revocations,
     insert_subscriber,
 )
-from fakes.stack import free_ports, wait_until
+from fakes.stack import wait_until
 from portal_server import claims_for, make_csr, nonce_in
 
 from models.terms import ContactId, NoticeKind
+from tocsin.demo.ports import free_port
 from tocsin.links import CONFIRMATION, ESCALATION, NO_SUBSCRIBER, Links
 from tocsin.policy.effects import SendNotice
 from tocsin.policy.ladder import shipped_ladder
@@ -103,7 +104,7 @@ def portal(tmp_path: Path) -> Iterator[Portal]:
         "/c/": links.sign(replace(claims, contact=named, purpose=CONFIRMATION)),
         "/desk/in/": links.sign(way_in),
     }
-    (port,) = free_ports(1)
+    port = free_port()
     log = tmp_path / "log"
     with log.open("wb") as stream:
         process = subprocess.Popen(

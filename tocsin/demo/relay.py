@@ -4,7 +4,6 @@ import argparse
 import itertools
 import os
 import signal
-import socket
 import threading
 from collections.abc import Callable, Iterable
 from email.generator import BytesGenerator
@@ -20,6 +19,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from tocsin.clock import Clock, SystemClock
+from tocsin.demo.ports import free_port
 
 _HOST_NAME = "relay.demo.example"
 _LARGEST = 32 * 1024 * 1024
@@ -93,10 +93,7 @@ class EmbeddedRelay:
 
     def start(self) -> None:
         """Listen; returns when it does."""
-        if not self._port:
-            with socket.socket() as probe:
-                probe.bind((self._host, 0))
-                self._port = probe.getsockname()[1]
+        self._port = self._port or free_port()
         self._controller = Controller(
             self._handler,
             hostname=self._host,
