@@ -12,6 +12,7 @@ What was refused is rendered for each reader, as if there were no forms.
 import re
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any, NamedTuple, NoReturn
 
@@ -27,7 +28,6 @@ from jinja2.nodes import (
     Macro,
     Name,
     Output,
-    Template,
     Test,
 )
 from jinja2.nodes import Filter as FilterNode
@@ -134,12 +134,14 @@ class FormLoader(BaseLoader):
 
         """
         found = self._loader.get_source(environment, template)
-        if not _is_plain(environment.parse(found[0])):
+        if not _is_plain(found[0]):
             raise LooksAtBlank
         return found
 
 
-def _is_plain(tree: Template) -> bool:
+@lru_cache(maxsize=512)
+def _is_plain(source: str) -> bool:
+    tree = Environment().parse(source)  # noqa: S701 - nothing is rendered
     if next(tree.find_all(_TAKES_UP), None) is not None:
         return False
     if any(test.name in _TYPE_TESTS for test in tree.find_all(Test)):

@@ -122,7 +122,8 @@ def _parameter(value: str) -> str:
 
 
 def _flat(value: str) -> str:
-    if value.isprintable():
+    # Most are, but for their lines; to look costs a third of what changing does.
+    if value.isprintable() or "".join(value.split("\n")).isprintable():
         return value
     return _CONTROL.sub(" ", value.replace("\r\n", "\n"))
 

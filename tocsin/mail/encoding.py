@@ -23,6 +23,7 @@ _HARMLESS_IN_LINE = bytes(range(0x20, 0x7F))
 _HARMLESS = b"\n" + _HARMLESS_IN_LINE
 # What some servers change on its way, and what ends a part.
 _UNSAFE = ("From ", f"--{BOUNDARY}")
+_UNSAFE_FIRST = frozenset(start[0] for start in _UNSAFE)
 _UNSAFE_START = re.compile(
     "\n(?:{})".format("|".join(map(re.escape, _UNSAFE))).encode()
 )
@@ -83,7 +84,12 @@ class BodyForm:
             ),
             default=_LONGEST_LINE,
         )
-        self._is_sure = not any(map(_may_begin_unsafe, fixed[:-1]))
+        # Blanks that decide how a line begins, and what that line holds before them.
+        self._begins = [
+            (at, begun)
+            for at, before in enumerate(fixed[:-1])
+            if _may_be_unsafe(begun := before.rpartition("\n")[2])
+        ]
         self._pieces = [""] * (2 * len(fixed) - 1)
         self._pieces[::2] = [text.replace("\n", "\r\n") for text in fixed]
 
@@ -100,8 +106,8 @@ class BodyForm:
             # What is fixed needs it, whatever the values are.
             return Body(base64_lines(text.encode("utf-8")), is_plain=False)
         if (
-            not self._is_sure
-            or "".join(values).encode().translate(None, _HARMLESS_IN_LINE)
+            "".join(values).encode().translate(None, _HARMLESS_IN_LINE)
+            or any(_may_be_unsafe(begun + values[at]) for at, begun in self._begins)
             or (values and max(map(len, values)) > self._longest_value)
         ):
             return body_of(text)
@@ -110,10 +116,12 @@ class BodyForm:
         return Body(f"{''.join(whole)}\r\n".encode("ascii"), is_plain=True)
 
 
-def _may_begin_unsafe(before: str) -> bool:
-    """Whether a blank behind this may complete what no line must begin with."""
-    begun = before.rpartition("\n")[2]
-    return any(start.startswith(begun) for start in _UNSAFE)
+def _may_be_unsafe(line: str) -> bool:
+    """Whether a line that begins so may begin with what none must begin with."""
+    return not line or (
+        line[0] in _UNSAFE_FIRST
+        and any(start.startswith(line[: len(start)]) for start in _UNSAFE)
+    )
 
 
 def _has_long_line(body: bytes) -> bool:

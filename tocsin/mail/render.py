@@ -30,6 +30,7 @@ from tocsin.mail.blanks import (
     escaped,
     written_out,
 )
+from tocsin.mail.compiled import compiled_in
 from tocsin.mail.contexts import (
     AnyContext,
     CertificateLine,
@@ -174,9 +175,9 @@ class TemplateSet:
 
         """
         if tag not in self._languages:
-            path = f"{tag}/{LANGUAGE_FILE}"
-            text = self._source(path) if path in self._files else None
-            self._languages[tag] = read_language(tag, text, file=path)
+            self._languages[tag] = read_language(
+                tag, self._language_source(tag), file=f"{tag}/{LANGUAGE_FILE}"
+            )
         return self._languages[tag]
 
     def wording(self, kind: NoticeKind, wanted: str) -> Wording:
@@ -203,7 +204,7 @@ class TemplateSet:
     def environment(self, tag: str) -> Environment:
         """Return a language's templates, with its numbers and words at hand."""
         if tag not in self._environments:
-            self._environments[tag] = self._furnished(_environment(self._loader), tag)
+            self._environments[tag] = self._furnished(self._loader, tag)
         return self._environments[tag]
 
     def fill(
@@ -225,13 +226,26 @@ class TemplateSet:
 
     def _with_blanks(self, tag: str) -> Environment:
         environment = self._furnished(
-            _environment(FormLoader(self._loader), written_out), tag
+            FormLoader(self._loader), tag, finalize=written_out
         )
         environment.filters["host"] = blankable("host", _host)
         return environment
 
-    def _furnished(self, environment: Environment, tag: str) -> Environment:
+    def _furnished(
+        self,
+        loader: BaseLoader,
+        tag: str,
+        *,
+        finalize: Callable[..., Any] | None = None,
+    ) -> Environment:
         language = self.language(tag)
+        environment = _environment(
+            loader,
+            finalize=finalize,
+            bytecode_cache=compiled_in(
+                f"{tag} {self._language_source(tag)}", with_blanks=finalize is not None
+            ),
+        )
         environment.globals.update(
             lang=language.tag,
             dir=language.direction,
@@ -262,6 +276,10 @@ class TemplateSet:
             raise Broken(f"there is no template {error.name}") from error
         except (TemplateError, BadInput) as error:
             raise Broken(f"template {kind} ({tag}): {error}") from error
+
+    def _language_source(self, tag: str) -> str | None:
+        path = f"{tag}/{LANGUAGE_FILE}"
+        return self._source(path) if path in self._files else None
 
     def _source(self, path: str) -> str:
         return self._loader.get_source(_environment(self._loader), path)[0]
@@ -328,12 +346,9 @@ def _broken_at_dots(name: str) -> str:
     return escaped(name).replace(".", "<wbr>.")
 
 
-def _environment(
-    loader: BaseLoader, finalize: Callable[..., Any] | None = None
-) -> Environment:
+def _environment(loader: BaseLoader, **options: Any) -> Environment:
     return Environment(
         loader=loader,
-        finalize=finalize,
         undefined=StrictUndefined,
         autoescape=select_autoescape(["html"], default=False),
         trim_blocks=True,
@@ -341,4 +356,5 @@ def _environment(
         keep_trailing_newline=False,
         # A set of templates stays as it was read; looking again costs a fifth.
         auto_reload=False,
+        **options,
     )

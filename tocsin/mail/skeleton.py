@@ -20,6 +20,7 @@ _CALENDAR_NAME = "revocation.ics"
 _MARKS = ("@@TEXT@@", "@@HTML@@", "@@LIST@@", "@@CALENDAR@@")
 # Needs no quotes and no encoding; whatever else an address may be is left to a parser.
 _PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9 '-]*[A-Za-z0-9]")
 # What a cell must not begin with, or a spreadsheet would compute it.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -74,13 +75,19 @@ def assemble(
     text = rendered.text_body or body_of(rendered.text)
     html = rendered.html_body or body_of(rendered.html)
     bodies = [text.content, html.content]
-    bodies += [base64_lines(one) for one in (certificates, calendar) if one is not None]
+    if certificates is not None:
+        bodies.append(base64_lines(certificates))
+    # Its lines are short, and none begins like one that a server would change.
+    is_calendar_plain = calendar is not None and calendar.isascii()
+    if calendar is not None:
+        bodies.append(calendar if is_calendar_plain else base64_lines(calendar))
     pieces = _skeleton(
         language=language,
         is_text_plain=text.is_plain,
         is_html_plain=html.is_plain,
         has_list=certificates is not None,
         has_calendar=calendar is not None,
+        is_calendar_plain=is_calendar_plain,
     )
     message = [*headers, pieces[0]]
     for body, piece in zip(bodies, pieces[1:], strict=True):
@@ -118,6 +125,7 @@ def _skeleton(
     is_html_plain: bool,
     has_list: bool,
     has_calendar: bool,
+    is_calendar_plain: bool,
 ) -> tuple[bytes, ...]:
     """Let the standard library build the frame once; return what lies around bodies."""
     frame = EmailMessage(policy=SMTP)
@@ -143,11 +151,12 @@ def _skeleton(
     if has_calendar:
         # An attachment and no alternative: nobody is invited, and the words are read.
         frame.add_attachment(
-            _MARKS[3].encode("ascii"),
-            maintype="text",
+            _MARKS[3],
             subtype="calendar",
+            cte="7bit" if is_calendar_plain else "base64",
+            charset="utf-8",
             filename=_CALENDAR_NAME,
-            params={"charset": "utf-8", "method": "PUBLISH"},
+            params={"method": "PUBLISH"},
         )
     # Last: each part that is added takes the headers of this name along.
     frame["Content-Language"] = language
@@ -163,7 +172,7 @@ def _skeleton(
         if not is_there:
             continue
         plain = mark.encode("ascii")
-        # set_content ends a text with a line break, add_attachment leaves bytes alone.
+        # A text is ended with a line break, bytes are left alone.
         for encoded in (
             plain + b"\r\n",
             base64_lines(plain + b"\n"),
@@ -199,12 +208,15 @@ def _subject(value: str) -> bytes:
 def _address(name: str, shown: str, address: str) -> bytes:
     shown = _flat(shown)
     if _PLAIN_ADDRESS.fullmatch(address) and "=?" not in shown:
-        value = f"{name}: {formataddr((shown, address))}"
+        # formataddr writes a plain name as it is, in ten times the time.
+        is_plain = _PLAIN_NAME.fullmatch(shown)
+        box = f"{shown} <{address}>" if is_plain else formataddr((shown, address))
+        value = f"{name}: {box}"
         if len(value) <= LINE:
             return f"{value}\r\n".encode("ascii")
     # Long names have to be folded: the slow way, a tenth of a millisecond.
-    box = Address(display_name=shown, addr_spec=_flat(address))
-    return SMTP.fold_binary(name, SMTP.header_store_parse(name, box)[1])
+    parsed = Address(display_name=shown, addr_spec=_flat(address))
+    return SMTP.fold_binary(name, SMTP.header_store_parse(name, parsed)[1])
 
 
 @lru_cache(maxsize=64)  # planned together, and so at the same instant

@@ -1,7 +1,9 @@
 """Sends what is due: claimed first, then written and sent, then put on record (I4)."""
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -105,7 +107,7 @@ def send_due(  # noqa: PLR0917 - collaborators, each of a type of its own
     rules = rules or SendingRules()
     if journals is not None:
         settle_dead(engine, journals, clock, rules=rules)
-    with open_journal(journals, owner) as journal:
+    with _old_left_alone(), open_journal(journals, owner) as journal:
         sending = _Sending(
             engine,
             templates_for,
@@ -127,6 +129,21 @@ def send_due(  # noqa: PLR0917 - collaborators, each of a type of its own
             sending.record()
             raise
         return sending.finish()
+
+
+@contextmanager
+def _old_left_alone() -> Iterator[None]:
+    """
+    Let the garbage collector look at nothing that was there before.
+
+    Among thousands of messages it would look through all of the program again and
+    again, a twentieth of the time.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 class _Sending:
