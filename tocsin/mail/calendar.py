@@ -7,9 +7,9 @@ written here back in the tests.
 """
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 
 from tocsin.mail.render import Event
 
@@ -34,8 +34,7 @@ _ALARM = b"BEGIN:VALARM\r\nACTION:DISPLAY\r\n"
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Appointment:
+class Appointment(NamedTuple):
     """
     What stands in a calendar.
 

@@ -1,9 +1,8 @@
 """What a relay is given and what it can say; mailers of any kind speak these words."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from models.terms import NoticeId
 
@@ -19,8 +18,7 @@ class SendKind(StrEnum):
     PUT_OFF = "put-off"  # not tried: its turn comes later, by the pace that was set
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutgoingMessage:
+class OutgoingMessage(NamedTuple):
     """
     One message to one recipient.
 
@@ -40,8 +38,7 @@ class OutgoingMessage:
     is_in_lines: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendOutcome:
+class SendOutcome(NamedTuple):
     """
     How one message ended.
 

@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 from tocsin.mail.messages import OutgoingMessage, Signer
 
@@ -52,7 +51,7 @@ class Signing:
 
     def _sign(self, message: OutgoingMessage) -> None:
         try:
-            signed = replace(message, content=self._signer.sign(message.content))
+            signed = message._replace(content=self._signer.sign(message.content))
         except BaseException as error:  # noqa: BLE001 - raised again in the caller
             self._failed(error)
             return

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 
 from models.terms import (
     ContactRole,
@@ -96,8 +97,7 @@ class Matters:
     contact_changes: Mapping[ReplyId, Change] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
+class Written(NamedTuple):
     """What a letter says, and what goes along with it."""
 
     rendered: Rendered

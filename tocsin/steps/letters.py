@@ -1,9 +1,9 @@
 """Writes what a notice says, from what stands in the database when it is sent."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -61,8 +61,7 @@ _IN_CALENDAR = frozenset((NoticeKind.INITIAL, NoticeKind.REMINDER, NoticeKind.FI
 """Kinds that bring the instant along for a calendar; an answer to a mail does not."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
+class Letter(NamedTuple):
     """A message ready to leave, and the escalations it tells of."""
 
     message: OutgoingMessage
@@ -157,7 +156,7 @@ def write_letter(
         return None
     rendered = written.rendered
     if is_test:
-        rendered = replace(rendered, subject=f"{language.test_mark}{rendered.subject}")
+        rendered = rendered._replace(subject=f"{language.test_mark}{rendered.subject}")
     content = assemble(
         rendered,
         language=language.tag,
@@ -271,7 +270,9 @@ _WRITERS = {
 
 def _sequence(notice: ClaimedNotice, record: IncidentRecord) -> int:
     """Return a number that is higher in each later notice of an incident."""
-    since = notice.planned_at - record.facts.launched_at
+    if record.launched_at is None:
+        return 0
+    since = notice.planned_at - record.launched_at
     return max(0, int(since.total_seconds()))
 
 

@@ -103,7 +103,7 @@ def preview_letter(
         to = recipient(connection, incident=incident, contact=contact)
         thread = thread_of(connection, contact=contact)
     if language is not None:
-        to = replace(to, language=language)
+        to = to._replace(language=language)
     notice = _notice(incident, kind, to, sender=sender, thread=thread, now=now)
     if record.state is IncidentState.DRAFT:
         plan = plan_incident(engine, incident=incident, backend=backend, now=now)

@@ -84,7 +84,7 @@ def send_due(  # noqa: PLR0917 - collaborators, each of a type of its own
     *,
     owner: str,
     rules: SendingRules | None = None,
-    batch: int = 250,
+    batch: int = 500,
     journals: Path | None = None,
 ) -> Sent:
     """

@@ -1,9 +1,8 @@
 """Notices that are due, claimed by one process: the intent stands before they leave (I4)."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BindParameter,
@@ -61,8 +60,8 @@ ENDED_WITHOUT_A_WORD = "whoever was sending it ended without a word"
 _IN_DOUBT = "in-doubt"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipient:
+# Tuples: thousands are made in each sending, and a dataclass takes three times as long.
+class Recipient(NamedTuple):
     """To whom a notice goes; ``subscriber`` is None for the CA's own people."""
 
     contact: ContactId
@@ -77,8 +76,7 @@ class Recipient:
     language: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimedNotice:
+class ClaimedNotice(NamedTuple):
     """
     A notice that is ours to send.
 

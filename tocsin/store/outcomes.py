@@ -2,9 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, insert, update
 
@@ -59,8 +59,7 @@ _COUNTS_AS_ATTEMPT = frozenset(
 _IS_NO_ATTEMPT = frozenset({OutcomeKind.SUPERSEDED, OutcomeKind.PUT_OFF})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoticeOutcome:
+class NoticeOutcome(NamedTuple):
     """
     What became of a claimed notice.
 
