@@ -113,7 +113,7 @@ def appointment_in(calendar: EmailMessage) -> Any:
 def text_of(mail: EmailMessage) -> str:
     body = mail.get_body(("plain",))
     assert body is not None
-    return str(body.get_content())
+    return str(body.get_content()).replace("\r\n", "\n")
 
 
 def counted(engine: Engine, model: type) -> int:
