@@ -39,8 +39,6 @@ from tocsin.mail.encoding import Body, BodyForm
 _NONCE = secrets.token_hex(8)
 _MARK = re.compile(rf"\ue000{_NONCE}:(\d+):(\w*):([er])\ue000")
 
-_MEANS_SOMETHING = re.compile("[&<>\"']")
-
 _TAKES_UP = (AssignBlock, CallBlock, FilterBlock, FromImport, Import, Macro)
 _TYPE_TESTS = frozenset({"string", "sequence", "sameas"})
 _BY_CHANCE = frozenset({"random"})
@@ -198,13 +196,16 @@ class Form:
             body = BodyForm(cut[::4]) if number in bodies else None
             self._pieces.append((pieces, _getter(order), body))
         self._wanted = [
-            (int(one), filters[name] if name else escaped if how == "e" else str)
+            (int(one), filters[name] if name else escaped if how == "e" else None)
             for one, name, how in wanted
         ]
 
     def fill(self, values: Sequence[str]) -> list[Filled]:
         """Return the texts, with these values in the blanks, by number."""
-        written = [write(values[number]) for number, write in self._wanted]
+        written = [
+            write(values[number]) if write else values[number]
+            for number, write in self._wanted
+        ]
         filled = []
         for pieces, of, body in self._pieces:
             its_own = of(written)
@@ -223,4 +224,6 @@ def _getter(order: Sequence[int]) -> Callable[[Any], Any]:
 
 def escaped(value: str) -> str:
     """Return a text as it stands in HTML; most hold nothing that HTML means."""
-    return str(escape(value)) if _MEANS_SOMETHING.search(value) else value
+    if "&" in value or "<" in value or ">" in value or '"' in value or "'" in value:
+        return str(escape(value))
+    return value

@@ -56,8 +56,11 @@ def in_lines(content: bytes) -> bytes:
     """Return the same of a content of which every line ends with CRLF: a fifth of the work."""
     if content.startswith(b"."):
         content = b"." + content
-    # A pattern that begins with a sign is found three times as fast as ``replace`` does.
-    return _DOT.sub(b"\n..", content) + b".\r\n"
+    # Most hold none; and a pattern that begins with a sign is found three times as fast
+    # as ``replace`` does.
+    if _DOT.search(content):
+        content = _DOT.sub(b"\n..", content)
+    return content + b".\r\n"
 
 
 def _plain(address: str) -> str:

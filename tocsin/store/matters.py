@@ -172,11 +172,11 @@ def certificate_samples(
         return {}
     is_draft = unscheduled_at is not None
     found: dict[int, list[Any]] = defaultdict(list)
-    for row in connection.execute(
+    for key, name, serial, not_after, *row in connection.execute(
         _DRAFTED if is_draft else _SCHEDULED,
         {"subscribers": sorted(set(subscribers))},
     ).all():
-        found[row[0]].append(row)
+        found[key].append((ListedCertificate(name, serial, not_after), *row))
     return {
         SubscriberId(key): _sample(rows, unscheduled_at=unscheduled_at)
         for key, rows in found.items()
@@ -216,11 +216,12 @@ _DRAFTED = _open_ones(is_draft=True)
 def _sample(rows: list[Any], *, unscheduled_at: datetime | None) -> CertificateSample:
     # What is revoked already is left out as long as anything is not.
     told = [row for row in rows if row[-1]] or rows
+    certificates, times, lacking, is_open = zip(*told, strict=True)
     return CertificateSample(
-        is_revoked=not told[0][-1],
-        certificates=tuple([ListedCertificate._make(row[1:4]) for row in told]),
-        without_csr=sum([row[5] for row in told]),
-        revocation_time=unscheduled_at or min([row[4] for row in told]),
+        is_revoked=not is_open[0],
+        certificates=certificates,
+        without_csr=sum(lacking),
+        revocation_time=unscheduled_at or min(times),
     )
 
 
