@@ -1,12 +1,19 @@
-"""`tocsin demo` as a process of its own, to be stopped and killed."""
+"""`tocsin demo` as a process of its own, to be stopped, looked at and killed."""
 
+import contextlib
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tocsin.demo.ports import free_port
@@ -17,42 +24,131 @@ WITHIN = 240.0
 
 _LOOK_EVERY = 0.05
 _DEMO = "from tocsin.demo.command import demo; import typer; typer.run(demo)"
+_OPEN = re.compile(r"in the Prefect UI: \S*?(http://[\d.]+:\d+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demo:
+    """A replay that runs; `prefect` is the address of its Prefect UI."""
+
+    process: subprocess.Popen[bytes]
+    prefect: str
+
+    def wait_for(self, has_come: Callable[[], bool]) -> None:
+        """Wait for a condition, not for a time; give up after a while."""
+        for _ in range(int(WITHIN / _LOOK_EVERY)):
+            if has_come():
+                return
+            try:
+                code = self.process.wait(_LOOK_EVERY)
+            except subprocess.TimeoutExpired:
+                continue
+            pytest.fail(f"it ended with {code} before it had come so far")
+        pytest.fail("it did not come so far")
+
+    def wait_for_prefect(self) -> None:
+        """Wait until its Prefect server answers."""
+        with httpx.Client(trust_env=False, timeout=5) as client:
+
+            def answers() -> bool:
+                with contextlib.suppress(httpx.HTTPError):
+                    return client.get(f"{self.prefect}/api/health").is_success
+                return False
+
+            self.wait_for(answers)
+
+    def children(self) -> list[int]:
+        """Find the processes it started."""
+        return children_of(self.process.pid)
+
+    def freeze_engine(self) -> None:
+        """Let nothing go on in the replay, whatever it is at."""
+        (engine,) = [pid for pid in self.children() if _is_engine(pid)]
+        os.kill(engine, signal.SIGSTOP)
+
+    def kill(self) -> None:
+        """Kill it and every process of it."""
+        children = self.children()
+        self.process.kill()
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait()
 
 
 def start_demo(
-    directory: Path, summary: Path, *options: str
-) -> subprocess.Popen[bytes]:
-    """Start a replay, or go on with one."""
-    return subprocess.Popen(
+    directory: Path, summary: Path, *options: str, terminal: int | None = None
+) -> Demo:
+    """Start a replay, or go on with one; on a terminal it stays when it has ended."""
+    port = free_port()
+    process = subprocess.Popen(
         [
-            *(sys.executable, "-P", "-c", _DEMO, "--exit"),
+            *(sys.executable, "-P", "-c", _DEMO),
             *("--directory", str(directory)),
             *("--summary", str(summary)),
-            *("--port", str(free_port())),
+            *("--port", str(port)),
+            *(() if terminal else ("--exit",)),
             *options,
         ],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdin=terminal or subprocess.DEVNULL,
+        stdout=terminal or subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+    return Demo(process=process, prefect=f"http://127.0.0.1:{port}")
 
 
-def wait_in(process: subprocess.Popen[bytes], has_come: Callable[[], bool]) -> None:
-    """Wait for a condition, not for a time; give up after a while."""
-    for _ in range(int(WITHIN / _LOOK_EVERY)):
-        if has_come():
-            return
-        try:
-            code = process.wait(_LOOK_EVERY)
-        except subprocess.TimeoutExpired:
-            continue
-        pytest.fail(f"it ended with {code} before it could be killed")
-    pytest.fail("it did not come so far")
+@contextmanager
+def stopped_at(directory: Path, summary: Path, moment: str) -> Iterator[str]:
+    """
+    Run a replay up to a moment on a terminal, where it stays until it is killed.
+
+    Yields:
+        The address of the Prefect UI, as the terminal shows it.
+
+    """
+    ours, its = pty.openpty()
+    demo = start_demo(directory, summary, "--until", moment, terminal=its)
+    os.close(its)
+    terminal = _Terminal(ours)
+    try:
+        demo.wait_for(lambda: _OPEN.search(terminal.text) is not None)
+        found = _OPEN.search(terminal.text)
+        assert found is not None
+        yield found[1]
+    finally:
+        demo.kill()
+        terminal.close()
 
 
-def kill_when(process: subprocess.Popen[bytes], has_come: Callable[[], bool]) -> None:
-    """Kill a replay and every process of it when it has come so far."""
-    wait_in(process, has_come)
-    for pid in (process.pid, *children_of(process.pid)):
-        os.kill(pid, signal.SIGKILL)
-    process.wait()
+@dataclass(slots=True)
+class _Terminal:
+    """What is written to a terminal; unread, it would hold up who writes."""
+
+    descriptor: int
+    text: str = ""
+    _reader: threading.Thread = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):  # nobody writes to it any more
+            while more := os.read(self.descriptor, 4096):
+                self.text += more.decode("utf-8", "replace")
+
+    def close(self) -> None:
+        self._reader.join()
+        os.close(self.descriptor)
+
+
+def _is_engine(pid: int) -> bool:
+    return b"flows.replay" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is at work."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    except OSError:
+        return False
+    return state[0] != "Z"

@@ -2,8 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,6 @@ from browsing import chromium
 from playwright.sync_api import Page as BrowserPage
 from playwright.sync_api import expect
 
-from tocsin.demo.children import prefect_environment, running, wait_for
-from tocsin.demo.folder import Folder
-from tocsin.demo.ports import free_port
 from tocsin.reports.dashboards.board import Page
 
 _SCREENSHOTS = os.environ.get("TOCSIN_SCREENSHOTS")
@@ -53,24 +49,12 @@ MOMENTS = {
 }
 
 
-def read_dashboards(folder: Folder, moment: str) -> None:
+def read_dashboards(base: str, moment: str) -> None:
     """See that each page of a replay that stopped says at a glance how it stands."""
-    with _prefect(folder) as base, chromium() as browser:
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 2000})
         page.set_default_timeout(_DRAWN_WITHIN)
         _read(page, base, moment, MOMENTS[moment])
-
-
-@contextmanager
-def _prefect(folder: Folder) -> Iterator[str]:
-    """Serve what the demo left in Prefect."""
-    port = free_port()
-    log = folder.logs / "prefect-again.log"
-    server = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    environment = prefect_environment(folder, port)
-    with running(server, environment=environment, log=log) as process:
-        wait_for(process, f"http://127.0.0.1:{port}/api/health", log=log)
-        yield f"http://127.0.0.1:{port}"
 
 
 def _read(
@@ -80,7 +64,7 @@ def _read(
     for each, sentence in sentences.items():
         page.goto(f"{base}/artifacts/artifact/{pages[each]['living']}")
         expect(page.get_by_text(sentence).first).to_be_visible(timeout=_DRAWN_WITHIN)
-        page.wait_for_timeout(_SEEN_WITHIN)
+        page.evaluate("document.fonts.ready")
         _picture(page, moment, each)
         assert page.evaluate(_CUT_OFF) == [], f"{each} is cut off, {moment}"
         page.goto(f"{base}/artifacts/key/{pages[each]['key']}")
@@ -107,5 +91,6 @@ def _pages(base: str) -> dict[Page, dict[str, Any]]:
 def _picture(page: BrowserPage, moment: str, name: str) -> None:
     """Keep a screenshot for people, where they ask for it."""
     if _SCREENSHOTS:
+        page.wait_for_timeout(_SEEN_WITHIN)
         day = re.sub(r"\D+", "-", moment)
         page.screenshot(path=Path(_SCREENSHOTS) / f"{day}-{name}.png", full_page=True)

@@ -19,15 +19,19 @@ from tocsin.demo.ports import free_port
 
 _UP_WITHIN = 150.0
 _ENDS_WITHIN = 60.0
+_ASK_EVERY = 0.5
+"""Seconds between two questions to Prefect: each costs its server more than us."""
 
 
-def wait_until(holds: Callable[[], bool], *, within: float, what: str) -> None:
+def wait_until(
+    holds: Callable[[], bool], *, within: float, what: str, every: float = 0.1
+) -> None:
     """Wait for a condition; fails with its name when it does not come true."""
     ends_at = time.monotonic() + within
     pause = threading.Event()
     while not holds():
         assert time.monotonic() < ends_at, f"not within {within:.0f} s: {what}"
-        pause.wait(0.1)
+        pause.wait(every)
 
 
 def free_ports(count: int) -> list[int]:
@@ -45,6 +49,7 @@ class Stack:
     process: subprocess.Popen[str]
     data: Path
     environment: dict[str, str]
+    client: httpx.Client
     said: list[str] = field(default_factory=list)
 
     @property
@@ -62,9 +67,50 @@ class Stack:
     def ask(self, path: str, **wanted: Any) -> Any:
         """Ask Prefect's API."""
         url = f"{self.prefect}/api/{path}"
-        with httpx.Client(trust_env=False, timeout=30) as client:
-            answer = client.post(url, json=wanted) if wanted else client.get(url)
-            return answer.raise_for_status().json()
+        client = self.client
+        answer = client.post(url, json=wanted) if wanted else client.get(url)
+        return answer.raise_for_status().json()
+
+    def send(self, method: str, path: str, body: Any = None) -> None:
+        """Have Prefect do something; insist while its SQLite is busy (503)."""
+        url = f"{self.prefect}/api/{path}"
+        self.insist(
+            lambda: self.client.request(method, url, json=body).raise_for_status()
+        )
+
+    def insist(self, ask: Callable[[], Any]) -> Any:
+        """Ask again while Prefect's SQLite is busy: it says 503 then."""
+        answers: list[Any] = []
+
+        def asked() -> bool:
+            with contextlib.suppress(httpx.HTTPStatusError):
+                answers.append(ask())
+            return bool(answers)
+
+        wait_until(asked, within=60, what="an answer of Prefect's", every=_ASK_EVERY)
+        return answers[0]
+
+    def wait_until(
+        self, holds: Callable[[], bool], *, within: float, what: str
+    ) -> None:
+        """Wait for something that Prefect is asked about."""
+        wait_until(holds, within=within, what=what, every=_ASK_EVERY)
+
+    def run_now(self) -> str:
+        """Ask for a cycle, as somebody does who presses Quick run."""
+        cycle = self.ask("deployments/name/Cycle/cycle")["id"]
+        path = f"deployments/{cycle}/create_flow_run"
+        made: str = self.insist(lambda: self.ask(path, name="Now")["id"])
+        return made
+
+    def complete_a_cycle(self) -> None:
+        """Ask for a cycle at once, and wait for it."""
+        asked = self.run_now()
+        self.wait_until(
+            lambda: self.ask(f"flow_runs/{asked}")["state_type"] == "COMPLETED",
+            within=150,
+            what="a cycle",
+        )
 
     def runs(self, deployment: str) -> list[dict[str, Any]]:
         """Return a deployment's runs, the latest to start last."""
@@ -129,7 +175,10 @@ def tocsin_up(folder: Path, **settings: str) -> Iterator[Stack]:
         stderr=subprocess.STDOUT,
         text=True,
     )
-    stack = Stack(process=process, data=folder, environment=environment)
+    client = httpx.Client(
+        trust_env=False, timeout=30, limits=httpx.Limits(keepalive_expiry=2)
+    )
+    stack = Stack(process=process, data=folder, environment=environment, client=client)
     reader = threading.Thread(target=_listen, args=(stack,), daemon=True)
     reader.start()
     try:
@@ -141,6 +190,7 @@ def tocsin_up(folder: Path, **settings: str) -> Iterator[Stack]:
         assert process.poll() is None, stack.output
         yield stack
     finally:
+        client.close()
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
             try:

@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from fakes.demo import WITHIN, kill_when, start_demo
+from fakes.demo import WITHIN, is_alive, start_demo, stopped_at
 from fakes.direct_driver import DirectDriver
 from fakes.manager import MOMENTS, read_dashboards
+from fakes.stack import wait_until
 
 from tocsin.demo import record
 from tocsin.demo.folder import Folder
@@ -18,7 +20,13 @@ from tocsin.demo.machine import run_replay
 from tocsin.demo.replay import Moment
 from tocsin.demo.summary import DemoSummary
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(
+        not Path("/proc/self/task").is_dir(), reason="needs /proc to find processes"
+    ),
+]
 
 _DIFFERENT_EACH_RUN = {
     "incident",
@@ -27,10 +35,6 @@ _DIFFERENT_EACH_RUN = {
     "prefect_seconds",
     "peak_rss_bytes",
 }
-
-
-LAST_HOUR = record.DEADLINE.replace(hour=20)
-"""Everything is published, and the deadline has not passed."""
 
 
 def _replay(folder: Folder, show: Callable[[Moment], None]) -> DemoSummary:
@@ -130,40 +134,86 @@ def test_reports_are_written_when_the_replay_ends(
     assert "1,111" in (folder.reports / "status.md").read_text("utf-8")
 
 
+@dataclass(frozen=True, slots=True)
+class Orphaned:
+    """A replay of which the first process alone was killed, before the launch."""
+
+    folder: Folder
+    children: list[int]
+
+    def wait(self) -> None:
+        """Wait until the others have ended, too."""
+        wait_until(
+            lambda: not any(is_alive(pid) for pid in self.children),
+            within=WITHIN,
+            what="the demo's processes ended with it",
+        )
+
+
+@pytest.fixture(scope="module")
+def orphaned(tmp_path_factory: pytest.TempPathFactory) -> Orphaned:
+    folder = Folder(tmp_path_factory.mktemp("killed") / "demo")
+    demo = start_demo(folder.root, folder.root / "summary.json")
+    demo.wait_for_prefect()
+    demo.wait_for(lambda: any(folder.data.glob("*.sqlite")))
+    children = demo.children()
+    demo.process.kill()
+    demo.process.wait()
+    return Orphaned(folder, children)
+
+
+@pytest.mark.faults
+def test_nothing_is_left_running_when_the_demo_alone_is_killed(
+    orphaned: Orphaned,
+) -> None:
+    assert len(orphaned.children) == 2
+    orphaned.wait()
+
+
 @pytest.mark.browser
 def test_i4_the_same_figures_result_when_it_stops_and_every_process_is_killed(
-    summary: DemoSummary, tmp_path: Path
+    summary: DemoSummary, orphaned: Orphaned, tmp_path: Path
 ) -> None:
     """And wherever it stops, a manager reads on the dashboards how it stands."""
-    folder, told = Folder(tmp_path / "demo"), tmp_path / "summary.json"
+    folder, told = orphaned.folder, tmp_path / "summary.json"
+    orphaned.wait()
+    first, second, third = MOMENTS
 
-    def has_begun() -> bool:
-        return folder.data.is_dir() and any(folder.data.glob("*.sqlite"))
-
-    def has_replies() -> bool:
-        now = folder.progress().now
-        return now is not None and now > record.LAUNCHED_AT + timedelta(hours=8)
-
-    def revokes() -> bool:
-        now = folder.progress().now
-        return now is not None and now > record.DEADLINE - timedelta(hours=3)
-
-    for condition in (has_begun, has_replies):
-        kill_when(start_demo(folder.root, told), condition)
-    *before, last = MOMENTS
-    for moment in before:
-        _stop_and_read(folder, told, moment)
-    kill_when(start_demo(folder.root, told), revokes)
-    _stop_and_read(folder, told, last)
-    assert start_demo(folder.root, told).wait(WITHIN) == 0
+    _stop_read_and_kill(folder, told, first)
+    _kill_as_replies_come_in(folder, told, second)
+    demo = start_demo(folder.root, told)
+    demo.wait_for(lambda: _has_come_to(folder, record.DEADLINE - timedelta(hours=3)))
+    demo.kill()  # as it revokes
+    _stop_read_and_kill(folder, told, third)
+    assert start_demo(folder.root, told).process.wait(WITHIN) == 0
 
     again = json.loads(told.read_text("utf-8"))
     expected = json.loads(json.dumps(summary.as_json()))
     assert _figures(again) == _figures(expected)
 
 
-def _stop_and_read(folder: Folder, told: Path, moment: str) -> None:
-    assert start_demo(folder.root, told, "--until", moment).wait(WITHIN) == 0
-    at = datetime.strptime(moment, "%Y-%m-%d %H:%M")  # noqa: DTZ007 - of the record's
-    assert folder.progress().now == at.replace(tzinfo=ZoneInfo(record.ZONE))
-    read_dashboards(folder, moment)
+def _stop_read_and_kill(folder: Folder, told: Path, moment: str) -> None:
+    with stopped_at(folder.root, told, moment) as prefect:
+        assert folder.progress().now == _instant(moment)
+        read_dashboards(prefect, moment)
+
+
+def _kill_as_replies_come_in(folder: Folder, told: Path, moment: str) -> None:
+    """Read how it stands at a moment at which it does not stop, and kill it in its work."""
+    demo = start_demo(folder.root, told)
+    try:
+        demo.wait_for(lambda: _has_come_to(folder, _instant(moment)))
+        demo.freeze_engine()
+        read_dashboards(demo.prefect, moment)
+    finally:
+        demo.kill()
+
+
+def _instant(moment: str) -> datetime:
+    local = datetime.strptime(moment, "%Y-%m-%d %H:%M")  # noqa: DTZ007 - of the record's
+    return local.replace(tzinfo=ZoneInfo(record.ZONE))
+
+
+def _has_come_to(folder: Folder, instant: datetime) -> bool:
+    now = folder.progress().now
+    return now is not None and now >= instant

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
@@ -158,9 +159,15 @@ class Processes:
 def answers(url: str) -> bool:
     """Whether a server answers with success."""
     try:
-        return httpx.get(url, timeout=2.0, trust_env=False).is_success
+        return asking().get(url).is_success
     except httpx.HTTPError:
         return False
+
+
+@cache
+def asking() -> httpx.Client:
+    """Return what asks our servers; each new one would read all trusted roots again."""
+    return httpx.Client(timeout=2.0, trust_env=False)
 
 
 def listens(host: str, port: int) -> bool:

@@ -14,7 +14,7 @@ from sqlalchemy import make_url
 
 from tocsin.ca.issuers import summarise
 from tocsin.cli.doctor import check_packages
-from tocsin.cli.processes import Processes, Service, answers, listens
+from tocsin.cli.processes import Processes, Service, answers, asking, listens
 from tocsin.clock import SystemClock
 from tocsin.errors import Refused, Unavailable
 from tocsin.links import read_secrets
@@ -187,19 +187,19 @@ def _is_served(settings: Settings, *, since: datetime) -> bool:
     """Whether a runner asks for runs, and Prefect schedules cycles for it."""
     api = f"{settings.prefect_url}/api"
     try:
-        with httpx.Client(timeout=5.0, trust_env=False) as client:
-            cycle = client.get(f"{api}{_CYCLE}")
-            polled = cycle.json().get("last_polled") if cycle.is_success else None
-            if polled is None or datetime.fromisoformat(polled) < since:
-                return False
-            upcoming = client.post(
-                f"{api}/flow_runs/count",
-                json={
-                    "deployments": {"id": {"any_": [cycle.json()["id"]]}},
-                    "flow_runs": {"expected_start_time": {"after_": f"{since:%FT%TZ}"}},
-                },
-            )
-            return bool(upcoming.json())
+        cycle = asking().get(f"{api}{_CYCLE}", timeout=5.0)
+        polled = cycle.json().get("last_polled") if cycle.is_success else None
+        if polled is None or datetime.fromisoformat(polled) < since:
+            return False
+        upcoming = asking().post(
+            f"{api}/flow_runs/count",
+            json={
+                "deployments": {"id": {"any_": [cycle.json()["id"]]}},
+                "flow_runs": {"expected_start_time": {"after_": f"{since:%FT%TZ}"}},
+            },
+            timeout=5.0,
+        )
+        return bool(upcoming.json())
     except (httpx.HTTPError, ValueError):
         return False
 
@@ -234,7 +234,7 @@ def _held(settings: Settings) -> Iterator[None]:
 
 def _tell(console: Console, settings: Settings) -> None:
     base = settings.prefect_url
-    form = httpx.get(f"{base}/api{_OPEN}", timeout=10.0, trust_env=False).json()["id"]
+    form = asking().get(f"{base}/api{_OPEN}", timeout=10.0).json()["id"]
     lines = [
         ("Open an incident", f"{base}/deployments/deployment/{form}/run"),
         ("Dashboards", f"{base}/artifacts"),
