@@ -120,7 +120,7 @@ class PrefectDriver:
 
     def _run(self, flow: Flow[..., Any], name: str, **parameters: Any) -> object:
         """Run a flow to its end, and return what it came to; None where it failed."""
-        with holding(self._equipment), _without_heartbeat():
+        with holding(self._equipment):
             named: Callable[..., Any] = flow.with_options(flow_run_name=name)
             state = named(**parameters, return_state=True)
         if not state.is_completed():
@@ -135,7 +135,8 @@ def _without_heartbeat() -> Iterator[None]:
     Run flows without Prefect's heartbeat.
 
     A flow that ends waits up to a second for its heartbeat's thread. A replay runs two
-    hundred flows in one process, which nobody watches but the demo itself.
+    hundred flows in one process, which nobody watches but the demo itself. Once for all
+    of them: Prefect reads all its settings anew for it.
     """
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield
@@ -215,7 +216,7 @@ def main() -> None:
             # The pages lead to the portal, which lives in this process.
             threading.Event().wait()
 
-    with folder.held("engine"):
+    with folder.held("engine"), _without_heartbeat():
         run_replay(
             folder,
             make_driver=PrefectDriver,

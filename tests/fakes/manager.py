@@ -47,6 +47,18 @@ MOMENTS = {
         Page.REVOCATION: "Done: all 1,111 were published",
     },
 }
+_HISTORIES = dict(
+    zip(
+        MOMENTS,
+        [
+            (Page.OVERVIEW, Page.ESCALATIONS),
+            (Page.MISSING_CSRS, Page.UNREACHABLE),
+            (Page.REPLIES, Page.REVOCATION),
+        ],
+        strict=True,
+    )
+)
+"""Of which pages the history is opened then: of each once."""
 
 
 def read_dashboards(base: str, moment: str) -> None:
@@ -67,6 +79,7 @@ def _read(
         page.evaluate("document.fonts.ready")
         _picture(page, moment, each)
         assert page.evaluate(_CUT_OFF) == [], f"{each} is cut off, {moment}"
+    for each in _HISTORIES[moment]:
         page.goto(f"{base}/artifacts/key/{pages[each]['key']}")
         expect(page.get_by_text("Flow run").nth(1)).to_be_visible(timeout=_DRAWN_WITHIN)
     page.goto(f"{base}/runs")

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from alembic.script import ScriptDirectory
 from factories import (
     DEADLINE,
     HOUR,
@@ -21,7 +22,14 @@ from models.incident import Incident
 from models.revocation import Revocation
 from models.terms import IncidentId
 from tocsin.store import audit
-from tocsin.store.session import migrate, reading, writing
+from tocsin.store.session import (
+    alembic_config,
+    migrate,
+    newest_revision,
+    reading,
+    schema_revision,
+    writing,
+)
 
 REVOCATIONS = table(Revocation)
 
@@ -108,3 +116,9 @@ def test_schema_is_left_alone_when_it_is_already_there(launched: Engine) -> None
         verdict = audit.check_chain(connection, incident=IncidentId("test-incident"))
     assert verdict.acts == 1
     assert verdict.is_intact
+
+
+def test_newest_migration_is_known_when_alembic_is_not_asked(launched: Engine) -> None:
+    head = ScriptDirectory.from_config(alembic_config(launched)).get_current_head()
+
+    assert newest_revision() == head == schema_revision(launched)

@@ -12,8 +12,6 @@ from typing import Annotated
 
 import httpx
 import typer
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from rich.console import Console
 from rich.markup import escape
 from sqlalchemy import make_url
@@ -31,7 +29,12 @@ from tocsin.steps.collaborators import current_templates
 from tocsin.steps.launch import read_rulebook
 from tocsin.store.held import backlog
 from tocsin.store.pauses import live_pause
-from tocsin.store.session import alembic_config, open_engine, reading
+from tocsin.store.session import (
+    newest_revision,
+    open_engine,
+    reading,
+    schema_revision,
+)
 
 _PACKAGES = ("flows", "models", "templates", "tocsin")
 _PATIENCE = 5.0
@@ -138,13 +141,12 @@ def _database(settings: Settings) -> Finding:
         return _missing("database", f"{shown}: not there yet", "`tocsin up` makes it")
     engine = open_engine(settings.database)
     try:
-        with reading(engine) as connection:
-            current = MigrationContext.configure(connection).get_current_revision()
+        current = schema_revision(engine)
     except SQLAlchemyError as error:
         return _missing("database", f"{shown}: {error}", "see TOCSIN_DATABASE_URL")
     finally:
         engine.dispose()
-    head = ScriptDirectory.from_config(alembic_config(engine)).get_current_head()
+    head = newest_revision()
     if current != head:
         return _missing(
             "database",

@@ -3,17 +3,28 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Table,
+    create_engine,
+    event,
+    inspect,
+    make_url,
+    text,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 _BUSY_MILLISECONDS = 30_000
 _WRITES = "tocsin_writes"
+_MIGRATIONS = Path(__file__).with_name("migrations")
 
 
 def open_engine(url: str) -> Engine:
@@ -99,19 +110,44 @@ def insert_ignoring(
     )
 
 
-def alembic_config(engine: Engine) -> Config:
+def alembic_config(engine: Engine) -> "Config":
     """Return Alembic's configuration for this engine, wherever we are installed."""
+    from alembic.config import Config  # noqa: PLC0415 - slow; see migrate()
+
     config = Config()
-    config.set_main_option(
-        "script_location", str(Path(__file__).with_name("migrations"))
-    )
+    config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["engine"] = engine
     return config
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the schema up to date; two processes at once do no harm."""
+    """
+    Bring the schema up to date; two processes at once do no harm.
+
+    A cycle's process starts every minute, and nearly always all is up to date: then
+    Alembic, which takes long to import, is left out.
+    """
+    if schema_revision(engine) == newest_revision():
+        return
+    from alembic import command  # noqa: PLC0415 - slow
+
     command.upgrade(alembic_config(engine), "head")
+
+
+def schema_revision(engine: Engine) -> str | None:
+    """Return how far the schema has been brought; None: there are no tables yet."""
+    with reading(engine) as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        found: str | None = connection.execute(
+            text("SELECT version_num FROM alembic_version")
+        ).scalar()
+        return found
+
+
+def newest_revision() -> str:
+    """Return how far the schema can be brought: migrations are numbered in order."""
+    return max(file.name for file in _MIGRATIONS.glob("versions/[0-9]*.py"))[:4]
 
 
 def rows_changed(result: Any) -> int:
