@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from browsing import chromium
+from playwright.sync_api import Browser, expect
 from playwright.sync_api import Page as BrowserPage
-from playwright.sync_api import expect
 
 from tocsin.reports.dashboards.board import Page
 
@@ -61,12 +60,12 @@ _HISTORIES = dict(
 """Of which pages the history is opened then: of each once."""
 
 
-def read_dashboards(base: str, moment: str) -> None:
+def read_dashboards(browser: Browser, base: str, moment: str) -> None:
     """See that each page of a replay that stopped says at a glance how it stands."""
-    with chromium() as browser:
-        page = browser.new_page(viewport={"width": 1280, "height": 2000})
-        page.set_default_timeout(_DRAWN_WITHIN)
-        _read(page, base, moment, MOMENTS[moment])
+    page = browser.new_page(viewport={"width": 1280, "height": 2000})
+    page.set_default_timeout(_DRAWN_WITHIN)
+    _read(page, base, moment, MOMENTS[moment])
+    page.close()
 
 
 def _read(

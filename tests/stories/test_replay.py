@@ -9,10 +9,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from browsing import chromium
 from fakes.demo import WITHIN, is_alive, start_demo, stopped_at
 from fakes.direct_driver import DirectDriver
 from fakes.manager import MOMENTS, read_dashboards
 from fakes.stack import wait_until
+from playwright.sync_api import Browser
 
 from tocsin.demo import record
 from tocsin.demo.folder import Folder
@@ -179,12 +181,11 @@ def test_i4_the_same_figures_result_when_it_stops_and_every_process_is_killed(
     orphaned.wait()
     first, second, third = MOMENTS
 
-    _stop_read_and_kill(folder, told, first)
-    _kill_as_replies_come_in(folder, told, second)
-    demo = start_demo(folder.root, told)
-    demo.wait_for(lambda: _has_come_to(folder, record.DEADLINE - timedelta(hours=3)))
-    demo.kill()  # as it revokes
-    _stop_read_and_kill(folder, told, third)
+    with chromium() as browser:
+        _stop_read_and_kill(folder, told, browser, first)
+        _kill_as_replies_come_in(folder, told, browser, second)
+        _kill_as_it_revokes(folder, told)
+        _stop_read_and_kill(folder, told, browser, third)
     assert start_demo(folder.root, told).process.wait(WITHIN) == 0
 
     again = json.loads(told.read_text("utf-8"))
@@ -192,19 +193,33 @@ def test_i4_the_same_figures_result_when_it_stops_and_every_process_is_killed(
     assert _figures(again) == _figures(expected)
 
 
-def _stop_read_and_kill(folder: Folder, told: Path, moment: str) -> None:
+def _stop_read_and_kill(
+    folder: Folder, told: Path, browser: Browser, moment: str
+) -> None:
     with stopped_at(folder.root, told, moment) as prefect:
         assert folder.progress().now == _instant(moment)
-        read_dashboards(prefect, moment)
+        read_dashboards(browser, prefect, moment)
 
 
-def _kill_as_replies_come_in(folder: Folder, told: Path, moment: str) -> None:
+def _kill_as_replies_come_in(
+    folder: Folder, told: Path, browser: Browser, moment: str
+) -> None:
     """Read how it stands at a moment at which it does not stop, and kill it in its work."""
     demo = start_demo(folder.root, told)
     try:
         demo.wait_for(lambda: _has_come_to(folder, _instant(moment)))
         demo.freeze_engine()
-        read_dashboards(demo.prefect, moment)
+        read_dashboards(browser, demo.prefect, moment)
+    finally:
+        demo.kill()
+
+
+def _kill_as_it_revokes(folder: Folder, told: Path) -> None:
+    demo = start_demo(folder.root, told)
+    try:
+        demo.wait_for(
+            lambda: _has_come_to(folder, record.DEADLINE - timedelta(hours=3))
+        )
     finally:
         demo.kill()
 
