@@ -69,6 +69,16 @@ def _with_a_slip(text: str) -> str:
     return text.replace(block, block + "{{ contcat_name }}") + "{{ contcat_name }}"
 
 
+def _sources_of(kind: NoticeKind) -> dict[str, str]:
+    """Return what one kind is written with in English: the others would pass anyway."""
+    return {
+        path: text
+        for path, text in TEMPLATES.sources().items()
+        if path.startswith(("_base/", "en/"))
+        and (path.count("/") == 1 or path.startswith(f"en/{kind}/"))
+    }
+
+
 @pytest.mark.parametrize("kind", list(NoticeKind))
 @pytest.mark.parametrize(
     ("part", "break_it", "complaint"),
@@ -83,12 +93,14 @@ def _with_a_slip(text: str) -> str:
 def test_broken_template_is_found_before_the_first_mail(
     kind: NoticeKind, part: str, break_it: Callable[[str], str], complaint: str
 ) -> None:
-    sources = TEMPLATES.sources()
+    sources = _sources_of(kind)
     path = f"en/{kind}/{part}"
+    whole = TemplateSet.from_sources(sources)
     broken = TemplateSet.from_sources(sources | {path: break_it(sources[path])})
 
     found = list(check_templates(broken))
 
+    assert not any(f"en/{kind} " in one for one in check_templates(whole))
     assert any(complaint in finding and f"en/{kind}" in finding for finding in found)
 
 

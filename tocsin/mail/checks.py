@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html.parser import HTMLParser
+from itertools import islice
 
 from models.terms import NoticeKind
 from tocsin.errors import BadInput, Broken
@@ -153,12 +154,12 @@ def _missing(rendered: Rendered, page: "_Page", context: AnyContext) -> Iterator
 
 
 def _misplaced(part: str, text: str, needed: Mapping[str, str]) -> Iterator[str]:
-    lines = [
+    lines = (
         row
         for line in text.splitlines()
         for row in ([line] if _is_link(line) else wrap(line, _PHONE).splitlines())
-    ]
-    seen = "".join("".join(lines[:FIRST_SCREEN]).split())
+    )
+    seen = "".join("".join(islice(lines, FIRST_SCREEN)).split())
     for what, value in needed.items():
         if value not in text:
             yield f"{what} is not in {part}"

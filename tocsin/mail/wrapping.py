@@ -1,5 +1,6 @@
 """Lines of plain text: how wide they are, and where they may end, in any script."""
 
+import re
 import unicodedata
 from collections.abc import Iterator
 
@@ -10,6 +11,8 @@ _WIDE = frozenset("WF")
 # Nothing of the first may begin a line, nothing of the second end one (JIS X 4051).
 _CLOSING = frozenset("，。、；：？！）」』】》〉…％·,.;:?!)]}%\u201d\u2019")  # noqa: RUF001
 _OPENING = frozenset("（「『【《〈([{\u201c\u2018")  # noqa: RUF001
+
+_AFTER_A_SPACE = re.compile("(?<= )(?=[^ ])")
 
 
 def columns(text: str) -> int:
@@ -39,6 +42,9 @@ def wrap(text: str, width: int = WIDTH) -> str:
 
 def _pieces(text: str) -> Iterator[str]:
     """Cut a text where a line may end: after a space, or between Chinese signs."""
+    if text.isascii():
+        yield from filter(None, _AFTER_A_SPACE.split(text))
+        return
     piece = ""
     for sign in text:
         if piece and sign != " " and _may_end(piece[-1], sign):
