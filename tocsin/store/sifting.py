@@ -196,10 +196,14 @@ def _waiting(*conditions: ColumnElement[bool]) -> Any:
 
 # Built once: they run for each batch, of which a large incident has hundreds.
 _NOW: BindParameter[datetime] = bindparam("b_now", type_=Instant())
-_DOUBTFUL = _waiting(
-    NOTICE.c.state == NoticeState.SENDING.value,
-    or_(NOTICE.c.lease_until.is_(None), NOTICE.c.lease_until <= _NOW),
-).with_for_update(skip_locked=True, of=NOTICE)
+_DOUBTFUL = (
+    _waiting(
+        NOTICE.c.state == NoticeState.SENDING.value,
+        or_(NOTICE.c.lease_until.is_(None), NOTICE.c.lease_until <= _NOW),
+    )
+    .order_by(NOTICE.c.id)
+    .with_for_update(skip_locked=True, of=NOTICE)
+)
 _DUE = (
     _waiting(NOTICE.c.state == NoticeState.PLANNED.value, NOTICE.c.due_at <= _NOW)
     .order_by(NOTICE.c.due_at, NOTICE.c.id)
