@@ -14,6 +14,7 @@ _IMPORTED = (
     "fakes.real_cas",
     "fakes.mortal_sender",
     "fakes.mortal_revoker",
+    "fakes.warmed",
 )
 
 
