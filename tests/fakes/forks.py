@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -40,12 +40,18 @@ def start_fork(
     main: Callable[[Sequence[str]], None], options: dict[str, object]
 ) -> ForkServerProcess:
     """Start a program of ours with these options, as its command line has them."""
-    words = [
-        word for name, value in options.items() for word in (f"--{name}", str(value))
-    ]
-    process = forks().Process(target=main, args=(words,), daemon=True)
+    process = forks().Process(target=main, args=(as_words(options),), daemon=True)
     process.start()
     return process
+
+
+def as_words(options: Mapping[str, object]) -> list[str]:
+    """Return options as a command line has them."""
+    return [
+        word
+        for name, value in options.items()
+        for word in (f"--{name.replace('_', '-')}", str(value))
+    ]
 
 
 def ended(process: ForkServerProcess, within: float = 120.0) -> int:

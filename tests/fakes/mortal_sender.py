@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from fakes.planned import LINKS, SENDER, TEMPLATES
@@ -65,6 +66,14 @@ class MortalWitness:
         self._note("ended")
 
 
+def live(words: Sequence[str], log: Path, is_ready: Event) -> None:
+    """Send with these options; say when it begins, and what there is to say in a log."""
+    with log.open("a") as file:
+        os.dup2(file.fileno(), 2)
+    is_ready.set()
+    main(words)
+
+
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--url", required=True)
@@ -90,7 +99,6 @@ def main(words: Sequence[str] | None = None) -> None:
     mailer = MortalMailer(inner, dies=given.dies, after=given.after)
     clock = SteppedClock(given.now)
     configure_logging()
-    print("ready", flush=True)  # noqa: T201 - whoever started us waits for it
     while True:
         send_due(
             engine,

@@ -6,11 +6,8 @@ run a short one. What is counted is what the sink behind the relay has.
 """
 
 import argparse
-import os
 import random
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 from collections import Counter
@@ -18,13 +15,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import fakes.mortal_sender
 from factories import LAUNCH
 from fakes.breaking_line import BreakingLine
+from fakes.forks import as_words, ended, forks
+from fakes.mortal_sender import live
 from fakes.planned import Planned, addresses, plan_notices
 from fakes.postfix import Postfix, postfix
 from fakes.recipient_policy import (
@@ -44,8 +43,8 @@ from tocsin.store.held import held_notices
 from tocsin.store.outbox import next_due_notice
 from tocsin.store.session import migrate, open_engine, reading
 
-_SCRIPT = Path(fakes.mortal_sender.__file__)
 CONNECTIONS = 4
+_READY_WITHIN = 120.0
 _LIFE_WITHIN = 600.0
 _TRIES_EACH = 1.4
 """How often a recipient is named on average: half of them are greylisted once."""
@@ -159,7 +158,8 @@ class Campaign:
     def run(self, **options: object) -> None:
         """Let the sender work undisturbed."""
         with self._sender(**options) as process:
-            assert process.wait(_LIFE_WITHIN) == 0, self.log.read_text("utf-8")[-2000:]
+            code = ended(process, _LIFE_WITHIN)
+            assert code == 0, self.log.read_text("utf-8")[-2000:]
 
     def figures(self, seconds: float) -> Figures:
         """Set what the sink has against what was planned."""
@@ -204,13 +204,13 @@ class Campaign:
         until = self.line.recipients + after
         with self._sender() as process:
             wait_until(
-                lambda: self.line.recipients >= until or process.poll() is not None,
+                lambda: self.line.recipients >= until or not process.is_alive(),
                 within=_LIFE_WITHIN,
                 what="a sender that gets on",
             )
             threading.Event().wait(self.chance.uniform(0, _LONGEST_LINGER))
             process.kill()
-            return process.wait(10) == -signal.SIGKILL
+            return ended(process) == -signal.SIGKILL
 
     def _step_to_next(self) -> bool:
         with reading(self.planned.engine) as connection:
@@ -246,7 +246,7 @@ class Campaign:
         return bool(waiting)
 
     @contextmanager
-    def _sender(self, **options: object) -> Iterator[subprocess.Popen[bytes]]:
+    def _sender(self, **options: object) -> Iterator[ForkServerProcess]:
         named: dict[str, object] = {
             "url": self.planned.engine.url.render_as_string(hide_password=False),
             "port": self.line.port,
@@ -256,25 +256,17 @@ class Campaign:
             "connections": CONNECTIONS,
             "journals": self.log.parent / "sending",
         } | options
-        command = [sys.executable, "-P", str(_SCRIPT)]
-        for name, value in named.items():
-            command += [f"--{name.replace('_', '-')}", str(value)]
-        paths = os.pathsep.join([str(_SCRIPT.parents[1]), str(_SCRIPT.parents[2])])
-        with (
-            self.log.open("ab") as log,
-            subprocess.Popen(
-                command,
-                env=os.environ | {"PYTHONPATH": paths},
-                stdout=subprocess.PIPE,
-                stderr=log,
-            ) as process,
-        ):
-            try:
-                assert process.stdout
-                process.stdout.readline()  # it has begun
-                yield process
-            finally:
-                process.kill()
+        is_ready = forks().Event()
+        process = forks().Process(
+            target=live, args=(as_words(named), self.log, is_ready), daemon=True
+        )
+        process.start()
+        try:
+            assert is_ready.wait(_READY_WITHIN), self.log.read_text("utf-8")
+            yield process
+        finally:
+            process.kill()
+            process.join()
 
 
 def campaign(
