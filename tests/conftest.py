@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 import shutil
 import tempfile
 import warnings
@@ -20,6 +21,7 @@ from factories import LAUNCH
 from fakes.authority import new_authority
 from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine, make_url, text
+from ways import EVERY_WAY, dealt
 
 from tocsin.ca.responder import OcspSigner
 from tocsin.clock import SteppedClock
@@ -51,6 +53,19 @@ def pytest_collection_finish() -> None:
     """From here on collect garbage, but not among what was collected."""
     gc.freeze()
     gc.enable()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run on both databases; on one or the other what was marked as the same on both."""
+    if "kind_of_database" not in metafunc.fixturenames:
+        return
+    kinds = ["sqlite", "postgresql"]
+    test = metafunc.definition
+    # What the nine invariants promise is seen on both, whatever it is marked as.
+    is_invariant = re.match(r"test_i\d_", test.originalname)
+    if test.get_closest_marker("one_database") and not (EVERY_WAY or is_invariant):
+        kinds = [kinds[dealt(test.nodeid)]]
+    metafunc.parametrize("kind_of_database", kinds)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -163,10 +178,10 @@ def sqlite_engine(sqlite_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request: pytest.FixtureRequest) -> Engine:
+@pytest.fixture
+def engine(request: pytest.FixtureRequest, kind_of_database: str) -> Engine:
     """Open a database without rows: each test runs on both kinds."""
-    engine: Engine = request.getfixturevalue(f"{request.param}_engine")
+    engine: Engine = request.getfixturevalue(f"{kind_of_database}_engine")
     return engine
 
 
