@@ -139,10 +139,6 @@ def _old_left_alone() -> Iterator[None]:
     Among thousands of messages it would look through all of the program again and
     again, a twentieth of the time.
     """
-    if gc.get_freeze_count():
-        # Whoever started us has seen to it, and keeps it so.
-        yield
-        return
     gc.freeze()
     try:
         yield
