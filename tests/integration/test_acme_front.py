@@ -50,6 +50,7 @@ class Site:
     pebble: PebbleServer
     front: str
     folder: Path
+    incident: str
 
     @property
     def directory(self) -> str:
@@ -71,7 +72,7 @@ class Site:
         ).value.get_values_for_type(x509.DNSName)
         now = SystemClock().now()
         with writing(self.engine) as connection:
-            incident = insert_incident(connection, launched_at=now)
+            incident = insert_incident(connection, id=self.incident, launched_at=now)
             subscriber = insert_subscriber(connection, incident)
             key = connection.execute(
                 insert(CERTIFICATE).values(
@@ -87,27 +88,56 @@ class Site:
 
     def replacement(self) -> tuple[str, int]:
         """Return the state of the affected certificate, and its replacements."""
+        ours = CERTIFICATE.c.incident_id == self.incident
         with reading(self.engine) as connection:
             state = connection.execute(
-                select(CERTIFICATE.c.replacement_state)
+                select(CERTIFICATE.c.replacement_state).where(ours)
             ).scalar_one()
-            found = connection.execute(select(table(Replacement).c.id)).all()
+            found = connection.execute(
+                select(table(Replacement).c.id)
+                .join(
+                    CERTIFICATE, CERTIFICATE.c.id == table(Replacement).c.certificate_id
+                )
+                .where(ours)
+            ).all()
         return str(state), len(found)
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Servers:
+    """What the sites have in common: the CA's server, the front, the database."""
+
+    engine: Engine
+    pebble: PebbleServer
+    front: str
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    folder = tmp_path_factory.mktemp("servers")
     for name in ("pebble", "front"):
-        (tmp_path / name).mkdir()
-    url = f"sqlite:///{tmp_path / 'tocsin.sqlite'}"
+        (folder / name).mkdir()
+    url = f"sqlite:///{folder / 'tocsin.sqlite'}"
     engine = open_engine(url)
     migrate(engine)
     with (
-        pebble_server(tmp_path / "pebble") as pebble,
-        _front(pebble, tmp_path, url) as front,
+        pebble_server(folder / "pebble") as pebble,
+        _front(pebble, folder, url) as front,
     ):
-        yield Site(engine=engine, pebble=pebble, front=front, folder=tmp_path)
+        yield Servers(engine=engine, pebble=pebble, front=front)
     engine.dispose()
+
+
+@pytest.fixture
+def site(servers: Servers, tmp_path: Path, request: pytest.FixtureRequest) -> Site:
+    """Return a site whose incident is its own."""
+    return Site(
+        engine=servers.engine,
+        pebble=servers.pebble,
+        front=servers.front,
+        folder=tmp_path,
+        incident=request.node.name,
+    )
 
 
 @contextmanager
