@@ -50,6 +50,8 @@ from tocsin.store.session import reading, writing
 from tocsin.store.worklists import asked_by_link
 
 CHAN, LEE = "chan@clinic.example", "lee@clinic.example"
+pytestmark = pytest.mark.one_database
+
 HELP = AskHelp(message="Our appliance takes no new certificate", phone="+852 5550 0101")
 NOT_ME = NotMine(certificates=())
 READ_IT = Acknowledge(choice=AcknowledgeChoice.MINE)

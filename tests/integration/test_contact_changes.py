@@ -51,6 +51,8 @@ from tocsin.store.session import reading, writing
 
 CHAN, LEE, WONG = "chan@clinic.example", "lee@clinic.example", "wong@clinic.example"
 YES, NOT_ME = (AnswerForAddress(choice=choice) for choice in Choice)
+pytestmark = pytest.mark.one_database
+
 HO = Officer(name="Ho Sze Man", email="ho@ca.example", role=OfficeRole.OFFICER)
 
 

@@ -25,6 +25,8 @@ from tocsin.guard import Watch, is_well, pause_until_due, run_guard, watch_once
 from tocsin.store.revocations import bring_forward
 from tocsin.store.session import writing
 
+pytestmark = pytest.mark.one_database
+
 GRACE = timedelta(seconds=60)
 LONG_AGO = REVOCATION - timedelta(days=3650)
 PEOPLE = (

@@ -36,6 +36,9 @@ from tocsin.store.session import reading, writing
 CHAN, LEE, WONG = addresses(3)
 
 
+pytestmark = pytest.mark.one_database
+
+
 @pytest.fixture
 def planned(engine: Engine, clock: SteppedClock) -> Planned:
     """Three subscribers; each was sent its first notice."""

@@ -32,6 +32,8 @@ from tocsin.store import audit
 from tocsin.store.incidents import frozen_templates, read_incident
 from tocsin.store.session import reading
 
+pytestmark = pytest.mark.one_database
+
 DIRECTORY = """subscriber,sector,zone,domains,name,email,phone,rank,role
 Harbour Clinic,Health,Asia/Hong_Kong,clinic.example,Chan Tai Man,admin@clinic.example,+852 5550 0100,1,
 Harbour Clinic,Health,Asia/Hong_Kong,,Lee Siu Ling,second@clinic.example,,2,

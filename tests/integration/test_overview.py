@@ -40,7 +40,7 @@ from tocsin.clock import SteppedClock
 from tocsin.steps.replies import apply_due_replies
 from tocsin.store.session import writing
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.one_database]
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)

@@ -57,6 +57,8 @@ from tocsin.store.pages import subscriber_view
 from tocsin.store.replies import next_due_reply
 from tocsin.store.session import reading, writing
 
+pytestmark = pytest.mark.one_database
+
 CERT = table(AffectedCertificate)
 CONTACT = table(Contact)
 CSR = table(Csr)
