@@ -27,9 +27,10 @@ unit:
 story:
     .venv/bin/pytest tests/stories
 
-# Pages in a browser: phone and desk, each language, with script and without, all together
+# All together what else is dealt out: pages on phone and desk, in each language, with script
+# and without; every test on both databases; most examples. Give a folder, or run all of it
 every-way *arguments:
-    TOCSIN_EVERY_WAY=1 .venv/bin/pytest tests/browser {{arguments}}
+    TOCSIN_EVERY_WAY=1 .venv/bin/pytest {{arguments}}
 
 # Real processes, really killed
 faults:

@@ -1,5 +1,6 @@
 """A CA's published limits are kept, and used."""
 
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -98,10 +99,8 @@ class SimulatedDigiCert:
         self.timer.wait(there)
         now = self.timer.seconds()
         for limit in DIGICERT:
-            recent = [
-                a for a in self.arrivals[-limit.calls :] if a > now - limit.seconds
-            ]
-            if len(recent) >= limit.calls:
+            before = bisect_right(self.arrivals, now - limit.seconds)
+            if len(self.arrivals) - before >= limit.calls:
                 self.refused += 1
                 raise Trouble("request_limit_exceeded", kind=TroubleKind.BUSY)
         self.arrivals.append(now)

@@ -131,11 +131,15 @@ class Ledger:
 
     def _forget(self, calls: dict[str, float]) -> None:
         now = self._timer.seconds()
-        for key, until in list(calls.items()):
-            # What lies further ahead than a call can last is of before a restart of
-            # the machine: the timer began anew.
-            if not now - self._longest * _STRETCH <= until <= now + self._timeout:
-                del calls[key]
+        oldest = now - self._longest * _STRETCH
+        # What lies further ahead than a call can last is of before a restart of the
+        # machine: the timer began anew.
+        newest = now + self._timeout
+        # Looked through at each call: a large limit has a thousand of them.
+        for key in [
+            key for key, until in calls.items() if not oldest <= until <= newest
+        ]:
+            del calls[key]
 
 
 def _read(stream: IO[str]) -> dict[str, float]:
