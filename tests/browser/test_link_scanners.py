@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -92,14 +92,20 @@ class Robot:
                 continue
             self.seen.add(path)
             kinds[_kind(path)] += 1
-            if self._open(path):
-                waiting += self._links()
-            for press in (self._click, self._submit):
-                if self._open(path):
-                    for _ in range(_PRESSES):
-                        if not press():
-                            break
-                        waiting += self._links()
+            if not self._open(path):
+                continue
+            waiting += self._links()
+            has_left = self._press(self._click, waiting)
+            if not has_left or self._open(path):
+                self._press(self._submit, waiting)
+
+    def _press(self, press: Callable[[], bool], waiting: list[str]) -> bool:
+        """Press what there is to press; returns whether there was anything."""
+        for times in range(_PRESSES):
+            if not press():
+                return times > 0
+            waiting += self._links()
+        return True
 
     def _note(self, request: Request) -> None:
         self.referrers.add(request.headers.get("referer", ""))

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from browsing import BROWSER, DESK, PHONE, Eyes, axe_core, chromium, eyes
+from browsing import BROWSER, DESK, PHONE, Eyes, bring_axe, eyes
 from factories import (
     HOUR,
     LAUNCH,
@@ -76,17 +76,6 @@ class Person:
         self.press("Sign in as")
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return axe_core(tmp_path_factory.mktemp("axe"))
-
-
 def at(width: int) -> pytest.MarkDecorator:
     """At one width; at both where every way is asked for."""
     every = [PHONE, DESK] if os.environ.get("TOCSIN_EVERY_WAY") else [width]
@@ -99,7 +88,7 @@ def width(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture
-def contexts(browser: Browser, width: int) -> Iterator[list[BrowserContext]]:
+def contexts(browser: Browser, width: int, axe: str) -> Iterator[list[BrowserContext]]:
     """Browsers that hold nothing of each other."""
     opened = [
         browser.new_context(
@@ -108,6 +97,8 @@ def contexts(browser: Browser, width: int) -> Iterator[list[BrowserContext]]:
         )
         for _ in range(2)
     ]
+    for context in opened:
+        bring_axe(context, axe)
     yield opened
     for context in opened:
         context.close()
@@ -118,9 +109,9 @@ def clock() -> SteppedClock:
     return SteppedClock(LAUNCH)
 
 
-def _person(context: BrowserContext, world: OfficeWorld, axe: str) -> Person:
+def _person(context: BrowserContext, world: OfficeWorld) -> Person:
     page = context.new_page()
-    return Person(page=page, world=world, eyes=eyes(page, axe=axe))
+    return Person(page=page, world=world, eyes=eyes(page, has_axe=True))
 
 
 def _fill_in(officer: Person, files: Path) -> None:
@@ -136,13 +127,12 @@ def _fill_in(officer: Person, files: Path) -> None:
 @at(DESK)
 def test_incident_is_opened_and_launched_from_the_desk(
     contexts: list[BrowserContext],
-    axe: str,
     sqlite_engine: Engine,
     clock: SteppedClock,
     tmp_path: Path,
 ) -> None:
     with office_world(sqlite_engine, clock, tmp_path / "data") as world:
-        officer = _person(contexts[0], world, axe)
+        officer = _person(contexts[0], world)
         officer.go("/desk")
         officer.look("sign-in")
         officer.page.get_by_label("Your own e-mail address").fill("nobody")
@@ -195,7 +185,6 @@ def test_incident_is_opened_and_launched_from_the_desk(
 @at(PHONE)
 def test_second_officer_launches_where_two_are_needed(
     contexts: list[BrowserContext],
-    axe: str,
     sqlite_engine: Engine,
     clock: SteppedClock,
     tmp_path: Path,
@@ -203,7 +192,7 @@ def test_second_officer_launches_where_two_are_needed(
     with office_world(
         sqlite_engine, clock, tmp_path / "data", launch_needs_second_officer=True
     ) as world:
-        first = _person(contexts[0], world, axe)
+        first = _person(contexts[0], world)
         first.go("/desk/new")
         first.sign_in(CHAN)
         assert first.heading() == "Open an incident"
@@ -215,7 +204,7 @@ def test_second_officer_launches_where_two_are_needed(
         assert first.page.get_by_role("button", name="Launch").count() == 0
         clock.step_to(LAUNCH + timedelta(minutes=25))
 
-        second = _person(contexts[1], world, axe)
+        second = _person(contexts[1], world)
         second.go("/desk")
         second.sign_in(LAM)
         expect(second.page.locator(".loud")).to_contain_text("The clock runs")
@@ -315,7 +304,6 @@ def _running_incident(engine: Engine) -> IncidentId:
 @at(PHONE)
 def test_pages_of_a_running_incident_say_how_it_stands(
     contexts: list[BrowserContext],
-    axe: str,
     sqlite_engine: Engine,
     clock: SteppedClock,
     tmp_path: Path,
@@ -323,7 +311,7 @@ def test_pages_of_a_running_incident_say_how_it_stands(
     incident = _running_incident(sqlite_engine)
     clock.step_to(LAUNCH + 3 * HOUR)
     with office_world(sqlite_engine, clock, tmp_path / "data") as world:
-        manager = _person(contexts[0], world, axe)
+        manager = _person(contexts[0], world)
         manager.go(f"/desk/i/{incident}")
         manager.sign_in(WONG)
         assert manager.heading().startswith("Policy qualifier")
@@ -367,7 +355,6 @@ def test_pages_of_a_running_incident_say_how_it_stands(
 @at(DESK)
 def test_pages_that_say_what_is_missing_are_fit_to_read(
     contexts: list[BrowserContext],
-    axe: str,
     sqlite_engine: Engine,
     clock: SteppedClock,
     tmp_path: Path,
@@ -382,7 +369,7 @@ def test_pages_that_say_what_is_missing_are_fit_to_read(
         ) as world,
         _draft_being_read(world) as draft,
     ):
-        officer = _person(contexts[0], world, axe)
+        officer = _person(contexts[0], world)
         officer.go("/desk/in/nothing")
         officer.look("dead")
         officer.go(f"/desk/i/{draft}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import BROWSER, DESK, PHONE, Eyes, axe_core, chromium, eyes
+from browsing import BROWSER, DESK, PHONE, Eyes, bring_axe, eyes
 from factories import (
     HOUR,
     LAUNCH,
@@ -32,6 +32,7 @@ from playwright.sync_api import (
     Page,
     Request,
     Route,
+    ViewportSize,
     expect,
 )
 from portal_server import CONFIG, LINKS, claims_for, make_csr, portal, running
@@ -68,6 +69,10 @@ class Way:
     def name(self) -> str:
         script = "script" if self.has_script else "no-script"
         return f"{self.width}-{self.language}-{script}"
+
+    @property
+    def viewport(self) -> ViewportSize:
+        return {"width": self.width, "height": 800}
 
     @property
     def is_read_by_axe(self) -> bool:
@@ -107,6 +112,24 @@ class Site:
     address: str
     axe: str
     counter: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    windows: dict[Way, Page] = field(default_factory=dict)
+
+    def window(self, way: Way) -> Page:
+        """Return the window of all who come this way: a new one costs three pages."""
+        if way not in self.windows:
+            self.windows[way] = self.new_window(way)
+        return self.windows[way]
+
+    def new_window(self, way: Way) -> Page:
+        context = self.browser.new_context(
+            viewport=way.viewport,
+            java_script_enabled=way.has_script,
+            color_scheme="dark" if way.width == PHONE else "light",
+            locale=way.language,
+        )
+        context.set_default_timeout(20_000)
+        bring_axe(context, self.axe)
+        return context.new_page()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,13 +201,14 @@ class Visitor:
 
 @pytest.fixture(scope="module")
 def site(
-    sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
+    browser: Browser,
+    axe: str,
+    sqlite_template: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Site]:
     file = shutil.copy(sqlite_template, tmp_path_factory.mktemp("site") / "db.sqlite")
     engine = open_engine(f"sqlite:///{file}")
-    axe = axe_core(tmp_path_factory.mktemp("axe"))
-    clock = SteppedClock(LAUNCH)
-    with running(portal(engine, clock)) as address, chromium() as browser:
+    with running(portal(engine, SteppedClock(LAUNCH))) as address:
         yield Site(browser=browser, engine=engine, address=address, axe=axe)
     engine.dispose()
 
@@ -201,13 +225,16 @@ def way(request: pytest.FixtureRequest) -> Way:
 @pytest.fixture
 def come(site: Site, way: Way) -> Iterator[Come]:
     """Let a visitor come to a subscriber with some certificates."""
-    context = site.browser.new_context(
-        viewport={"width": way.width, "height": 800},
-        java_script_enabled=way.has_script,
-        color_scheme="dark" if way.width == PHONE else "light",
-        locale=way.language,
-    )
-    context.set_default_timeout(20_000)
+    page = site.window(way)
+    page.set_viewport_size(way.viewport)
+    page.context.clear_cookies()
+    posted: list[str] = []
+
+    def note(request: Request) -> None:
+        if request.method not in ("GET", "HEAD"):
+            posted.append(request.url)
+
+    page.on("request", note)
 
     def _come(count: int = 3, *, revocation: Any = None, **incident: Any) -> Visitor:
         number = next(site.counter)
@@ -220,19 +247,11 @@ def come(site: Site, way: Way) -> Iterator[Come]:
                 connection, key, subscriber, count, first_serial=serial
             )
             insert_revocations(connection, key, certificates, **(revocation or {}))
-        page = context.new_page()
-        posted: list[str] = []
-
-        def note(request: Request) -> None:
-            if request.method not in ("GET", "HEAD"):
-                posted.append(request.url)
-
-        page.on("request", note)
         visitor = Visitor(
             page=page,
             eyes=eyes(
                 page,
-                axe=site.axe if way.is_read_by_axe else "",
+                has_axe=way.is_read_by_axe,
                 way=f"-{way.language}{'' if way.has_script else '-no-script'}",
             ),
             way=way,
@@ -247,7 +266,8 @@ def come(site: Site, way: Way) -> Iterator[Come]:
         return visitor
 
     yield _come
-    context.close()
+    page.remove_listener("request", note)
+    page.unroute_all()
 
 
 def test_notice_is_acknowledged(come: Come) -> None:
@@ -613,6 +633,8 @@ def test_countdown_runs_with_script_and_makes_sense_without(come: Come) -> None:
             "in 4 days 15 hours" if visitor.way.language == "en" else "4天15小時後"
         )
         return
+    # Whoever comes after needs a window whose clock goes by itself.
+    del visitor.site.windows[visitor.way]
     visitor.page.clock.install()
     visitor.go()
     left = REVOCATION - LAUNCH
@@ -709,12 +731,8 @@ def test_fault_of_ours_is_a_page_to_read(site: Site, tmp_path: Path) -> None:
     engine = open_engine(f"sqlite:///{tmp_path / 'empty.sqlite'}")
     claims = claims_for(IncidentId("x"), SubscriberId(1), ContactId(1))
     with running(portal(engine, SteppedClock(LAUNCH))) as address:
-        for language, width in (("en", DESK), ("zh-Hant", PHONE)):
-            context = site.browser.new_context(
-                viewport={"width": width, "height": 800}, locale=language
-            )
-            page = context.new_page()
+        for way in (_DESK_WITH_SCRIPT, _PHONE_WITH_SCRIPT):
+            page = site.window(way)
             page.goto(f"{address}/s/{LINKS.sign(claims)}")
-            eyes(page, axe=site.axe, way=f"-{language}").look("fault")
-            context.close()
+            eyes(page, has_axe=True, way=f"-{way.language}").look("fault")
     engine.dispose()

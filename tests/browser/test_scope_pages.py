@@ -1,11 +1,12 @@
 """A withdrawal and a court order, on a phone and at a desk: two officers, two browsers."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browsing import BROWSER, DESK, PHONE, axe_core, chromium, eyes
+from browsing import BROWSER, DESK, PHONE, bring_axe, eyes
 from factories import (
     LAUNCH,
     insert_certificates,
@@ -16,7 +17,7 @@ from factories import (
 from fakes.office import CHAN, LAM, OfficeWorld, link_in, office_world
 from fakes.scope import PDF
 from fakes.stack import wait_until
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 from sqlalchemy import Engine
 
 from tocsin.clock import SteppedClock
@@ -25,32 +26,33 @@ from tocsin.store.session import writing
 BASE = "/desk/i/test-incident"
 WHY = "Issued under the corrected profile; the list named them by a slip."
 
+WIDTHS = [PHONE, DESK] if os.environ.get("TOCSIN_EVERY_WAY") else [PHONE]
+"""At which the pages are worked with; each is looked at at both."""
+
 pytestmark = BROWSER
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return axe_core(tmp_path_factory.mktemp("axe"))
-
-
-@pytest.fixture(params=[PHONE, DESK])
-def pages(request: pytest.FixtureRequest, browser: Browser) -> Iterator[list[Page]]:
+@pytest.fixture(params=WIDTHS)
+def pages(
+    request: pytest.FixtureRequest, browser: Browser, axe: str
+) -> Iterator[list[Page]]:
     """Two browsers that hold nothing of each other."""
-    size = {"width": int(request.param), "height": 800}
-    contexts = [browser.new_context(viewport=size) for _ in range(2)]  # type: ignore[arg-type]
+    size: ViewportSize = {"width": int(request.param), "height": 800}
+    contexts = [browser.new_context(viewport=size) for _ in range(2)]
+    for context in contexts:
+        bring_axe(context, axe)
     yield [context.new_page() for context in contexts]
     for context in contexts:
         context.close()
 
 
-def look(page: Page, axe: str, name: str) -> None:
-    eyes(page, axe=axe).look(f"desk-{name}")
+def look(page: Page, name: str) -> None:
+    """Look at both widths, and leave the page at the one at which it is worked with."""
+    size = page.viewport_size
+    assert size
+    for width in (PHONE + DESK - size["width"], size["width"]):
+        page.set_viewport_size({"width": width, "height": size["height"]})
+        eyes(page, has_axe=True).look(f"desk-{name}")
 
 
 def sign_in(page: Page, world: OfficeWorld, email: str) -> None:
@@ -83,7 +85,7 @@ def _forty_certificates(engine: Engine) -> None:
 
 
 def test_two_officers_withdraw_and_put_an_order_in_force(
-    pages: list[Page], axe: str, sqlite_engine: Engine, tmp_path: Path
+    pages: list[Page], sqlite_engine: Engine, tmp_path: Path
 ) -> None:
     _forty_certificates(sqlite_engine)
     chan, lam = pages
@@ -91,29 +93,29 @@ def test_two_officers_withdraw_and_put_an_order_in_force(
     with office_world(sqlite_engine, clock, tmp_path / "data") as world:
         sign_in(chan, world, CHAN)
         chan.get_by_role("link", name="Withdrawals and court orders").click()
-        look(chan, axe, "scope-none")
+        look(chan, "scope-none")
         chan.get_by_role("link", name="Propose a withdrawal").click()
         chan.get_by_role("button", name="Show what it would do").click()
         expect(chan).to_have_title(re.compile("^Error: "))
-        look(chan, axe, "withdrawal-error")
+        look(chan, "withdrawal-error")
         chan.get_by_label("Which certificates?").fill("1000\n1001")
         chan.get_by_label("Why?").fill(WHY)
         chan.get_by_role("button", name="Show what it would do").click()
-        look(chan, axe, "withdrawal-proposed")
+        look(chan, "withdrawal-proposed")
         chan.get_by_label("How many certificates are these?").fill("2")
         chan.get_by_role("button", name="Sign and call a second officer").click()
         expect(chan.get_by_text("waits for a second officer")).to_be_visible()
-        look(chan, axe, "withdrawal-signed")
+        look(chan, "withdrawal-signed")
 
         lam.goto(world.address + link_to_sign(world, 1))
-        look(lam, axe, "withdrawal-by-link")
+        look(lam, "withdrawal-by-link")
         lam.get_by_label("How many certificates are these?").fill("2")
         lam.get_by_role("button", name="Sign as Lam Siu Fong").click()
         expect(lam.get_by_text("Agreed by two officers")).to_be_visible()
-        look(lam, axe, "withdrawal-agreed")
+        look(lam, "withdrawal-agreed")
 
         chan.goto(world.address + f"{BASE}/scope/new/order")
-        look(chan, axe, "order-new")
+        look(chan, "order-new")
         chan.get_by_label("Which certificates?").fill("1002\n1003\n1004")
         chan.get_by_label("Why?").fill(
             "The court restrains the CA: a hospital's names."
@@ -128,13 +130,13 @@ def test_two_officers_withdraw_and_put_an_order_in_force(
         chan.get_by_label("How many certificates are these?").fill("3")
         chan.get_by_role("button", name="Sign and call a second officer").click()
         lam.goto(world.address + link_to_sign(world, 2))
-        look(lam, axe, "order-by-link")
+        look(lam, "order-by-link")
         lam.get_by_label("How many certificates are these?").fill("3")
         lam.get_by_role("button", name="Sign as Lam Siu Fong").click()
         expect(lam.get_by_text("In force until")).to_be_visible()
         chan.reload()
-        look(chan, axe, "order-in-force")
+        look(chan, "order-in-force")
         chan.goto(world.address + BASE)
-        look(chan, axe, "incident")
+        look(chan, "incident")
         chan.goto(world.address + f"{BASE}/scope")
-        look(chan, axe, "scope")
+        look(chan, "scope")
