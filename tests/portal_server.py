@@ -2,6 +2,7 @@
 
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,11 +68,35 @@ def running(app: FastAPI) -> Iterator[str]:
         listening.close()
 
 
+def visitor(address: str, **options: Any) -> httpx.Client:
+    """
+    Return a browser of a portal; redirects are looked at, not followed.
+
+    It trusts nobody, for it speaks plain HTTP: to read whom a system trusts takes
+    longer than many visits.
+    """
+    nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return httpx.Client(
+        base_url=address,
+        verify=nobody,
+        trust_env=False,
+        **{"timeout": 60} | options,
+    )
+
+
 @contextmanager
 def visiting(app: FastAPI) -> Iterator[httpx.Client]:
-    """Serve, and visit; redirects are looked at, not followed."""
-    with running(app) as address, httpx.Client(base_url=address, timeout=30) as client:
+    """Serve, and visit."""
+    with running(app) as address, visitor(address) as client:
         yield client
+
+
+def is_healthy(http: httpx.Client) -> bool:
+    """Whether a portal has started."""
+    try:
+        return http.get("/healthz").is_success
+    except httpx.TransportError:
+        return False
 
 
 def claims_for(

@@ -19,7 +19,7 @@ from fakes.scripted_relay import ScriptedRelay
 from fakes.stack import wait_until
 from fakes.walk import DIRECTORY, HOSTS, launch_listed
 from fastapi import FastAPI
-from portal_server import make_csr, nonce_in, running
+from portal_server import make_csr, nonce_in, running, visitor
 from sqlalchemy import Engine, Row, inspect, select, text
 
 from models.base import table
@@ -92,6 +92,7 @@ class BusyPortal:
     Args:
         desk: Cookies of people at the desk, by what they are.
         gone: Cookies of people who were in once, by how that ended.
+        tables: Names of all tables, once somebody asked for them.
 
     """
 
@@ -105,6 +106,7 @@ class BusyPortal:
     drafts: list[IncidentId] = field(default_factory=list)
     desk: dict[str, str] = field(default_factory=dict)
     gone: dict[str, str] = field(default_factory=dict)
+    tables: list[str] = field(default_factory=list)
 
     @property
     def draft(self) -> IncidentId:
@@ -119,7 +121,7 @@ class BusyPortal:
     def browser(self, cookie: str = "") -> Iterator[httpx.Client]:
         """Open a browser; redirects are looked at, not followed."""
         headers = {"Cookie": f"desk={cookie}"} if cookie else {}
-        with httpx.Client(base_url=self.address, timeout=60, headers=headers) as http:
+        with visitor(self.address, headers=headers) as http:
             yield http
 
     def mails(self, to: str | None = None) -> list[EmailMessage]:
@@ -189,12 +191,13 @@ class BusyPortal:
     def snapshot(self) -> Snapshot:
         """Read every row of every table."""
         with reading(self.engine) as connection:
+            self.tables = self.tables or inspect(connection).get_table_names()
             return {
                 name: sorted(
                     repr(row)
                     for row in connection.execute(text(f"SELECT * FROM {name}"))  # noqa: S608
                 )
-                for name in inspect(connection).get_table_names()
+                for name in self.tables
             }
 
     def way_in(self, http: httpx.Client, email: str) -> str:

@@ -13,7 +13,7 @@ import httpx
 from fakes.scripted_relay import Answer, ScriptedRelay
 from fakes.stack import wait_until
 from fastapi import FastAPI
-from portal_server import CONFIG, LINKS, running
+from portal_server import CONFIG, LINKS, running, visitor
 from sqlalchemy import Engine
 
 from tocsin.clock import SteppedClock
@@ -44,7 +44,7 @@ class OfficeWorld:
     @contextmanager
     def browser(self) -> Iterator[httpx.Client]:
         """Open a browser that holds nothing yet; redirects are looked at."""
-        with httpx.Client(base_url=self.address, timeout=60) as http:
+        with visitor(self.address) as http:
             yield http
 
     def mails_to(self, email: str) -> list[EmailMessage]:

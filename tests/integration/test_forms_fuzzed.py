@@ -205,6 +205,7 @@ def test_hostile_forms_break_and_leak_and_change_nothing(
     )
     others = world.theirs(HEAD).words
     elsewhere = [one.form.nonce for one in forms if one.form.nonce]
+    before = world.snapshot()
 
     @settings(
         max_examples=_EXAMPLES, deadline=None, suppress_health_check=[*HealthCheck]
@@ -213,6 +214,7 @@ def test_hostile_forms_break_and_leak_and_change_nothing(
     def check(
         sending: tuple[Found, str, list[tuple[bytes, bytes]], bool],
     ) -> None:
+        nonlocal before
         one, which, fields, in_parts = sending
         own = one.form.nonce
         nonces = {
@@ -226,7 +228,6 @@ def test_hostile_forms_break_and_leak_and_change_nothing(
             [*fields, *((b"nonce", nonce.encode()) for nonce in nonces)],
             in_parts=in_parts,
         )
-        before = world.snapshot()
         with world.browser(one.cookie) as http:
             for again in range(2):
                 answer = http.post(

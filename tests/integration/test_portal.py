@@ -36,16 +36,19 @@ from factories import (
     insert_subscriber,
 )
 from fakes.lists import make_certificate, pem
+from fakes.stack import wait_until
 from fastapi import FastAPI
 from portal_server import (
     CONFIG,
     GRACE,
     LINKS,
     claims_for,
+    is_healthy,
     make_csr,
     nonce_in,
     portal,
     visiting,
+    visitor,
 )
 from sqlalchemy import Engine, func, select, update
 from sqlmodel import SQLModel
@@ -1015,16 +1018,9 @@ def test_server_answers_and_ends_when_told_to(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
     )
     try:
-        healthy = False
-        until = time.monotonic() + 60
-        while not healthy and time.monotonic() < until:
-            assert process.poll() is None
-            try:
-                healthy = httpx.get(f"http://127.0.0.1:{port}/healthz").is_success
-            except httpx.TransportError:
-                continue
-        assert healthy
-        dead = httpx.get(f"http://127.0.0.1:{port}/s/a-token-to-look-for")
+        with visitor(f"http://127.0.0.1:{port}") as http:
+            wait_until(lambda: is_healthy(http), within=60, what="the portal")
+            dead = http.get("/s/a-token-to-look-for")
         assert dead.status_code == 404
     finally:
         process.terminate()

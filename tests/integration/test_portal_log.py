@@ -22,7 +22,7 @@ from factories import (
     insert_subscriber,
 )
 from fakes.stack import wait_until
-from portal_server import claims_for, make_csr, nonce_in
+from portal_server import claims_for, is_healthy, make_csr, nonce_in, visitor
 
 from models.terms import ContactId, NoticeKind
 from tocsin.demo.ports import free_port
@@ -120,20 +120,14 @@ def portal(tmp_path: Path) -> Iterator[Portal]:
             stderr=stream,
         )
         try:
-            wait_until(lambda: _answers(port), within=60, what="the portal")
+            with visitor(f"http://127.0.0.1:{port}") as http:
+                wait_until(lambda: is_healthy(http), within=60, what="the portal")
             yield Portal(
                 process=process, port=port, log=log, database=database, tokens=tokens
             )
         finally:
             process.terminate()
             process.wait(30)
-
-
-def _answers(port: int) -> bool:
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/healthz").is_success
-    except httpx.TransportError:
-        return False
 
 
 def use(http: httpx.Client, tokens: dict[str, str]) -> list[httpx.Response]:
@@ -190,7 +184,7 @@ def test_no_link_and_no_address_is_said_whatever_happens(portal: Portal) -> None
     token = portal.tokens["/s/"]
     # A connection for each: after a fault of ours the server hangs up.
     alone = httpx.Limits(max_keepalive_connections=0)
-    with httpx.Client(base_url=f"http://127.0.0.1:{portal.port}", limits=alone) as http:
+    with visitor(f"http://127.0.0.1:{portal.port}", limits=alone) as http:
         answers = use(http, portal.tokens)
         assert {answer.status_code for answer in answers} >= {200, 303, 401, 404}
         for broken in (
