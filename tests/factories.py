@@ -118,30 +118,29 @@ def insert_certificates(
 ) -> list[CertificateId]:
     """Insert certificates with consecutive serials, each for a host of its own."""
     issuer = insert_issuer(connection, issuer_key)
-    return [
-        CertificateId(
-            _key(
-                connection.execute(
-                    insert(table(AffectedCertificate)).values(
-                        {
-                            "incident_id": incident,
-                            "issuer_id": issuer,
-                            "serial": f"{serial:04x}",
-                            "subscriber_id": subscriber,
-                            "subject": f"CN=host-{serial:x}.clinic.example",
-                            "dns_names": [f"host-{serial:x}.clinic.example"],
-                            "not_before": MADE_AWARE - timedelta(days=30),
-                            "not_after": MADE_AWARE + timedelta(days=335),
-                            "certificate_sha256": f"{serial:064x}",
-                            "replacement_state": "awaiting-csr",
-                        }
-                        | changes
-                    )
-                )
-            )
-        )
-        for serial in range(first_serial, first_serial + count)
-    ]
+    if not count:
+        return []
+    certificate = table(AffectedCertificate)
+    inserted = connection.execute(
+        insert(certificate).returning(certificate.c.id, sort_by_parameter_order=True),
+        [
+            {
+                "incident_id": incident,
+                "issuer_id": issuer,
+                "serial": f"{serial:04x}",
+                "subscriber_id": subscriber,
+                "subject": f"CN=host-{serial:x}.clinic.example",
+                "dns_names": [f"host-{serial:x}.clinic.example"],
+                "not_before": MADE_AWARE - timedelta(days=30),
+                "not_after": MADE_AWARE + timedelta(days=335),
+                "certificate_sha256": f"{serial:064x}",
+                "replacement_state": "awaiting-csr",
+            }
+            | changes
+            for serial in range(first_serial, first_serial + count)
+        ],
+    )
+    return [CertificateId(key) for key in inserted.scalars()]
 
 
 def insert_replacement(
@@ -174,28 +173,28 @@ def insert_revocations(
 ) -> None:
     """Insert the schedule of these certificates: all at REVOCATION."""
     certificate = table(AffectedCertificate)
-    for row in connection.execute(
-        select(certificate.c.id, certificate.c.issuer_id, certificate.c.serial).where(
-            certificate.c.id.in_(certificates)
+    rows = [
+        {
+            "certificate_id": row.id,
+            "incident_id": incident,
+            "issuer_id": row.issuer_id,
+            "serial": row.serial,
+            "reason": int(Reason.SUPERSEDED),
+            "state": "scheduled",
+            "planned_time": REVOCATION,
+            "revocation_time": REVOCATION,
+            "due_at": REVOCATION,
+            "attempts": 0,
+        }
+        | changes
+        for row in connection.execute(
+            select(
+                certificate.c.id, certificate.c.issuer_id, certificate.c.serial
+            ).where(certificate.c.id.in_(certificates))
         )
-    ).all():
-        connection.execute(
-            insert(table(Revocation)).values(
-                {
-                    "certificate_id": row.id,
-                    "incident_id": incident,
-                    "issuer_id": row.issuer_id,
-                    "serial": row.serial,
-                    "reason": int(Reason.SUPERSEDED),
-                    "state": "scheduled",
-                    "planned_time": REVOCATION,
-                    "revocation_time": REVOCATION,
-                    "due_at": REVOCATION,
-                    "attempts": 0,
-                }
-                | changes
-            )
-        )
+    ]
+    if rows:
+        connection.execute(insert(table(Revocation)), rows)
 
 
 def _key(result: Any) -> int:

@@ -92,7 +92,7 @@ def test_answers_keep_to_the_description_and_leak_nothing(
     (operation,) = [one for one in operations(api) if one.label == label]
 
     @settings(
-        max_examples=100 if os.environ.get("CI") else 20,
+        max_examples=100 if os.environ.get("TOCSIN_EVERY_WAY") else 40,
         deadline=None,
         suppress_health_check=[*HealthCheck],
     )
