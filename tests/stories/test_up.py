@@ -73,7 +73,7 @@ def stack(folder: Path) -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists() and not os.environ.get("CI"):
-        pytest.skip("needs Debian's package chromium")
+        pytest.skip("needs Debian's package chromium-headless-shell")
     with chromium() as browser:
         yield browser
 
