@@ -1,6 +1,5 @@
 """An officer's way from a mail to a launched incident, on a phone and at a desk."""
 
-import os
 import re
 import threading
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from fakes.officers import lay_desk
 from fakes.stack import wait_until
 from playwright.sync_api import Browser, BrowserContext, FilePayload, Page, expect
 from sqlalchemy import Engine, insert
+from ways import EVERY_WAY
 
 from models.base import table
 from models.outreach import Attempt, Escalation, Notice
@@ -78,7 +78,7 @@ class Person:
 
 def at(width: int) -> pytest.MarkDecorator:
     """At one width; at both where every way is asked for."""
-    every = [PHONE, DESK] if os.environ.get("TOCSIN_EVERY_WAY") else [width]
+    every = [PHONE, DESK] if EVERY_WAY else [width]
     return pytest.mark.parametrize("width", every, indirect=True)
 
 

@@ -1,7 +1,6 @@
 """Each act of a subscriber in a real browser: phone and desk, two languages, with and without JavaScript."""
 
 import itertools
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -37,6 +36,7 @@ from playwright.sync_api import (
 )
 from portal_server import CONFIG, LINKS, claims_for, make_csr, portal, running
 from sqlalchemy import Engine, insert, select, update
+from ways import EVERY_WAY
 
 from models.base import table
 from models.incident import AffectedCertificate
@@ -90,7 +90,7 @@ WAYS = (
         for language in ("en", "zh-Hant")
         for has_script in (True, False)
     ]
-    if os.environ.get("TOCSIN_EVERY_WAY")
+    if EVERY_WAY
     else [_PHONE_WITH_SCRIPT, Way(width=DESK, language="en", has_script=False)]
 )
 """Each width, each language, with a script and without; all eight where asked for."""

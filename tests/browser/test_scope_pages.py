@@ -1,6 +1,5 @@
 """A withdrawal and a court order, on a phone and at a desk: two officers, two browsers."""
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from fakes.scope import PDF
 from fakes.stack import wait_until
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 from sqlalchemy import Engine
+from ways import EVERY_WAY
 
 from tocsin.clock import SteppedClock
 from tocsin.store.session import writing
@@ -26,7 +26,7 @@ from tocsin.store.session import writing
 BASE = "/desk/i/test-incident"
 WHY = "Issued under the corrected profile; the list named them by a slip."
 
-WIDTHS = [PHONE, DESK] if os.environ.get("TOCSIN_EVERY_WAY") else [PHONE]
+WIDTHS = [PHONE, DESK] if EVERY_WAY else [PHONE]
 """At which the pages are worked with; each is looked at at both."""
 
 pytestmark = BROWSER

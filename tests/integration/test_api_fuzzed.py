@@ -1,6 +1,5 @@
 """Whatever a script sends, the interface keeps to its own description."""
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +21,7 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+from ways import EVERY_WAY
 
 from tocsin.clock import SteppedClock
 from tocsin.portal.api import API
@@ -92,7 +92,7 @@ def test_answers_keep_to_the_description_and_leak_nothing(
     (operation,) = [one for one in operations(api) if one.label == label]
 
     @settings(
-        max_examples=100 if os.environ.get("TOCSIN_EVERY_WAY") else 40,
+        max_examples=100 if EVERY_WAY else 40,
         deadline=None,
         suppress_health_check=[*HealthCheck],
     )

@@ -1,6 +1,5 @@
 """What nobody can do: every route, with every link but the right one, by every method."""
 
-import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from fakes.busy_portal import (
 from fakes.routes import Address, addresses
 from fakes.tokens import DOORS, dead, living
 from portal_server import make_csr, nonce_in
+from ways import EVERY_WAY
 
 from tocsin.portal.api import API
 from tocsin.steps.sign_in import DESK
@@ -29,7 +29,6 @@ READS = ("GET", "HEAD")
 METHODS = (*READS, "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 NOT_LET_IN = {401, 403, 404, 405}
 SCHEMA = f"{API}/openapi.json"
-EVERY_WAY = bool(os.environ.get("TOCSIN_EVERY_WAY"))
 _SHARES = 15
 """Among how many routes the variants of a wrong link are dealt out, again and again."""
 CSR = make_csr("www.elsewhere.example")
