@@ -61,10 +61,11 @@ class Demo:
         """Find the processes it started."""
         return children_of(self.process.pid)
 
-    def freeze_engine(self) -> None:
-        """Let nothing go on in the replay, whatever it is at."""
+    def freeze_engine(self) -> int:
+        """Let nothing go on in the replay, whatever it is at; return its process."""
         (engine,) = [pid for pid in self.children() if _is_engine(pid)]
         os.kill(engine, signal.SIGSTOP)
+        return engine
 
     def kill(self) -> None:
         """Kill it and every process of it."""
