@@ -1,9 +1,11 @@
 """The subscribers' mail, as the relay keeps it; without it nobody would find the link."""
 
+import os
 import re
 from email import message_from_bytes
-from email.policy import default
 from pathlib import Path
+
+from tocsin.mail.parts import decoded_text
 
 _DELIVERED_TO = re.compile(rb"^Delivered-To: (\S+)\r?$", re.MULTILINE)
 _LINK = re.compile(r"https?://[^\s<>\"]+/s/[A-Za-z0-9._~-]+")
@@ -31,17 +33,19 @@ class MaildirMailbox:
         found = self._newest.get(address.casefold())
         if found is None:
             return None
-        message = message_from_bytes(found[1].read_bytes(), policy=default)
-        body = message.get_body(("plain",))
-        link = _LINK.search(body.get_content()) if body is not None else None
-        return link[0] if link else None
+        for part in message_from_bytes(found[1].read_bytes()).walk():
+            if part.get_content_type() == "text/plain":
+                link = _LINK.search(decoded_text(part))
+                return link[0] if link else None
+        return None
 
     def _look(self) -> None:
         """Take notice of what has arrived since the last look."""
-        for path in self._new.iterdir():
-            if path.name in self._seen:
+        for entry in os.scandir(self._new):
+            if entry.name in self._seen:
                 continue
-            self._seen.add(path.name)
+            self._seen.add(entry.name)
+            path = Path(entry)
             with path.open("rb") as file:
                 head = file.read(_HEAD)
             to = _DELIVERED_TO.search(head)
