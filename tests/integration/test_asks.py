@@ -49,9 +49,9 @@ from tocsin.store.desk import latest_replies
 from tocsin.store.session import reading, writing
 from tocsin.store.worklists import asked_by_link
 
-CHAN, LEE = "chan@clinic.example", "lee@clinic.example"
 pytestmark = pytest.mark.one_database
 
+CHAN, LEE = "chan@clinic.example", "lee@clinic.example"
 HELP = AskHelp(message="Our appliance takes no new certificate", phone="+852 5550 0101")
 NOT_ME = NotMine(certificates=())
 READ_IT = Acknowledge(choice=AcknowledgeChoice.MINE)

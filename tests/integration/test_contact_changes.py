@@ -49,10 +49,10 @@ from tocsin.store.outcomes import mark_unreachable
 from tocsin.store.pages import subscriber_view
 from tocsin.store.session import reading, writing
 
-CHAN, LEE, WONG = "chan@clinic.example", "lee@clinic.example", "wong@clinic.example"
-YES, NOT_ME = (AnswerForAddress(choice=choice) for choice in Choice)
 pytestmark = pytest.mark.one_database
 
+CHAN, LEE, WONG = "chan@clinic.example", "lee@clinic.example", "wong@clinic.example"
+YES, NOT_ME = (AnswerForAddress(choice=choice) for choice in Choice)
 HO = Officer(name="Ho Sze Man", email="ho@ca.example", role=OfficeRole.OFFICER)
 
 

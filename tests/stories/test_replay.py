@@ -3,7 +3,8 @@
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from browsing import chromium
-from fakes.demo import WITHIN, is_alive, start_demo, stopped_at
+from fakes.demo import WITHIN, Demo, is_alive, start_demo, stopped_at
 from fakes.direct_driver import DirectDriver
 from fakes.manager import MOMENTS, read_dashboards
 from fakes.stack import wait_until
@@ -206,35 +207,33 @@ def _kill_as_replies_come_in(
     folder: Folder, told: Path, browser: Browser, moment: str
 ) -> None:
     """Read how it stands at a moment at which it does not stop, and kill it in its work."""
-    demo = start_demo(folder.root, told)
-    try:
-        demo.wait_for(lambda: _has_come_to(folder, _instant(moment)))
+    with _brought_to(folder, told, _instant(moment)) as demo:
         demo.freeze_engine()
         read_dashboards(browser, demo.prefect, moment)
-    finally:
-        demo.kill()
 
 
 def _kill_as_it_revokes(folder: Folder, told: Path) -> None:
-    demo = start_demo(folder.root, told)
-    try:
-        demo.wait_for(
-            lambda: _has_come_to(folder, record.DEADLINE - timedelta(hours=3))
-        )
-    finally:
-        demo.kill()
+    with _brought_to(folder, told, record.DEADLINE - timedelta(hours=3)):
+        pass
 
 
 def _read_and_let_it_end(
     folder: Folder, told: Path, browser: Browser, moment: str
 ) -> None:
-    demo = start_demo(folder.root, told)
-    try:
-        demo.wait_for(lambda: _has_come_to(folder, _instant(moment)))
+    with _brought_to(folder, told, _instant(moment)) as demo:
         engine = demo.freeze_engine()
         read_dashboards(browser, demo.prefect, moment)
         os.kill(engine, signal.SIGCONT)
         assert demo.process.wait(WITHIN) == 0
+
+
+@contextmanager
+def _brought_to(folder: Folder, told: Path, instant: datetime) -> Iterator[Demo]:
+    """Let it go on until it has come so far; what runs in the end is killed."""
+    demo = start_demo(folder.root, told)
+    try:
+        demo.wait_for(lambda: _has_come_to(folder, instant))
+        yield demo
     finally:
         demo.kill()
 
