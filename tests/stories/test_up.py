@@ -13,7 +13,15 @@ from urllib.parse import unquote
 
 import pytest
 from browsing import CHROMIUM, chromium
-from fakes.launch_form import artifact, draft_of, fill_in, finished, form, page_of
+from fakes.launch_form import (
+    artifact,
+    draft_of,
+    fill_in,
+    finished,
+    form,
+    page_of,
+    submit,
+)
 from fakes.officers import lay_desk
 from fakes.stack import Stack, tocsin_up, wait_until
 from playwright.sync_api import Browser, Page, Request, expect
@@ -107,7 +115,7 @@ def test_an_officer_previews_launches_and_sees_the_dashboards(
     page.goto(form(stack))
     fill_in(page, folder / "desk", aware_at)
     _picture(page, "1-form")
-    _submit(page)
+    submit(page)
     previewed = finished(stack, "Previewed")
     draft = draft_of(previewed["state"]["message"])
     page.goto(artifact(stack, f"preview-{draft}"))
@@ -126,7 +134,7 @@ def test_an_officer_previews_launches_and_sees_the_dashboards(
     page.goto(address)
     expect(page.locator("form textarea").last).to_have_value(draft)
     _picture(page, "3-form-to-launch")
-    _submit(page)
+    submit(page)
     launched = finished(stack, "Launched")
 
     assert launched["state"]["message"].startswith(f"{draft}: 3 certificates of 2")
@@ -212,7 +220,7 @@ def test_the_form_says_what_is_wrong_when_a_file_is_missing(
 
     page.goto(form(stack))
     fill_in(page, folder / "nowhere", aware_at)
-    _submit(page)
+    submit(page)
     failed = finished(stack, "Not opened")
 
     assert failed["state"]["type"] == "FAILED"
@@ -359,13 +367,6 @@ def _fire_within(stack: Stack, name: str, within: timedelta) -> None:
     }
     changed["trigger"]["within"] = within.total_seconds()
     stack.send("PUT", f"automations/{known['id']}", changed)
-
-
-def _submit(page: Page) -> None:
-    """Start a run, and look away: what draws it would draw until it has ended."""
-    page.get_by_role("button", name="Submit").click()
-    expect(page).not_to_have_url(re.compile(r"/deployment/[^/]+/run\b"))
-    page.goto("about:blank")
 
 
 def _picture(page: Page, name: str) -> None:
