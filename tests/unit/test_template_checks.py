@@ -16,6 +16,8 @@ READERS = 6 * sum(
     for kind in NoticeKind
 )
 """Notices of a revocation in one language: six sample readers of each kind."""
+WITHDRAWALS = 3
+"""Sample readers in one language who are told that nothing is revoked after all."""
 
 
 def findings(**changes: str | None) -> list[str]:
@@ -91,7 +93,7 @@ def test_page_whose_button_leads_elsewhere_is_found() -> None:
     found = findings(**{"_base/notice.html": base})
 
     assert all("nothing in body.html leads to the link" in one for one in found)
-    assert len(found) == 2 * READERS
+    assert len(found) == 2 * (READERS + WITHDRAWALS)
 
 
 def test_long_line_is_named_and_a_long_link_is_none() -> None:

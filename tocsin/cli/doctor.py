@@ -10,7 +10,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
-import httpx
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -18,6 +17,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from tocsin.ca.factory import EMBEDDED, open_ca
+from tocsin.cli.processes import answers, asking
 from tocsin.clock import SystemClock
 from tocsin.errors import Broken, TocsinError
 from tocsin.intake.officers import read_officers
@@ -261,7 +261,7 @@ def _sending(settings: Settings, now: datetime) -> Finding:
 
 def _portal(settings: Settings) -> Finding:
     here = f"http://{settings.portal_host}:{settings.portal_port}/healthz"
-    if not _answers(here):
+    if not answers(here):
         return _missing("portal", f"{here} does not answer", "`tocsin up`")
     return _ok("portal", f"subscribers reach it as {settings.public_portal}")
 
@@ -294,24 +294,23 @@ def _people(count: int) -> str:
 
 def _prefect(settings: Settings, now: datetime) -> Finding:
     base = settings.prefect_url
-    if not _answers(f"{base}/api/health"):
+    if not answers(f"{base}/api/health"):
         return _missing("Prefect", f"{base} does not answer", "`tocsin up`")
-    with httpx.Client(
-        base_url=f"{base}/api/", timeout=_PATIENCE, trust_env=False
-    ) as client:
-        answer = client.get("deployments/name/Cycle/cycle")
-        if not answer.is_success:
-            return _missing("Prefect", f"{base} knows no cycle", "`tocsin up`")
-        cycle = answer.json()
-        done = client.post(
-            "flow_runs/filter",
-            json={
-                "deployments": {"id": {"any_": [cycle["id"]]}},
-                "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}},
-                "sort": "END_TIME_DESC",
-                "limit": 1,
-            },
-        ).json()
+    api = f"{base}/api"
+    answer = asking().get(f"{api}/deployments/name/Cycle/cycle")
+    if not answer.is_success:
+        return _missing("Prefect", f"{base} knows no cycle", "`tocsin up`")
+    cycle = answer.json()
+    ended = asking().post(
+        f"{api}/flow_runs/filter",
+        json={
+            "deployments": {"id": {"any_": [cycle["id"]]}},
+            "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}},
+            "sort": "END_TIME_DESC",
+            "limit": 1,
+        },
+    )
+    done = ended.json()
     if cycle["paused"]:
         return _missing("Prefect", f"{base}: the cycle is paused", "resume it there")
     if not done:
@@ -346,13 +345,6 @@ def _guard(settings: Settings, now: datetime) -> Finding:
             "it is dead, or revocations are overdue: see logs/guard.log",
         )
     return _ok("guard", f"heartbeat {spell_duration(age)} ago")
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=_PATIENCE, trust_env=False).is_success
-    except httpx.HTTPError:
-        return False
 
 
 def _start(settings: Settings) -> str:

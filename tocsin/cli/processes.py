@@ -167,7 +167,7 @@ def answers(url: str) -> bool:
 @cache
 def asking() -> httpx.Client:
     """Return what asks our servers; each new one would read all trusted roots again."""
-    return httpx.Client(timeout=2.0, trust_env=False)
+    return httpx.Client(timeout=5.0, trust_env=False)
 
 
 def listens(host: str, port: int) -> bool:

@@ -187,7 +187,7 @@ def _is_served(settings: Settings, *, since: datetime) -> bool:
     """Whether a runner asks for runs, and Prefect schedules cycles for it."""
     api = f"{settings.prefect_url}/api"
     try:
-        cycle = asking().get(f"{api}{_CYCLE}", timeout=5.0)
+        cycle = asking().get(f"{api}{_CYCLE}")
         polled = cycle.json().get("last_polled") if cycle.is_success else None
         if polled is None or datetime.fromisoformat(polled) < since:
             return False
@@ -197,7 +197,6 @@ def _is_served(settings: Settings, *, since: datetime) -> bool:
                 "deployments": {"id": {"any_": [cycle.json()["id"]]}},
                 "flow_runs": {"expected_start_time": {"after_": f"{since:%FT%TZ}"}},
             },
-            timeout=5.0,
         )
         return bool(upcoming.json())
     except (httpx.HTTPError, ValueError):

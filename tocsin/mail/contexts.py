@@ -15,7 +15,24 @@ class CertificateLine(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NoticeContext:
+class FromTheCA:
+    """
+    What every mail to somebody outside the CA may use.
+
+    Args:
+        ca_name: Who writes.
+        ca_phone: Whom to call, day and night.
+        ca_site: The CA's own site, to check that this is real.
+
+    """
+
+    ca_name: str
+    ca_phone: str
+    ca_site: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeContext(FromTheCA):
     """
     What a notice to a subscriber may use; operators' own templates build on it.
 
@@ -33,9 +50,6 @@ class NoticeContext:
         revocation: When their revocation starts.
         deadline: By when it is published; cannot move.
         link: Where to answer.
-        ca_name: Who writes.
-        ca_phone: Whom to call, day and night.
-        ca_site: The CA's own site, to check that this is real.
 
     """
 
@@ -52,13 +66,10 @@ class NoticeContext:
     revocation: Instant
     deadline: Instant
     link: str
-    ca_name: str
-    ca_phone: str
-    ca_site: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WithdrawalContext:
+class WithdrawalContext(FromTheCA):
     """
     What may be used to say that certificates are not revoked after all.
 
@@ -72,9 +83,6 @@ class WithdrawalContext:
         remaining: Certificates of the subscriber that are still affected.
         reason: Why they were withdrawn, in the officers' words, without a full stop.
         link: The subscriber's page.
-        ca_name: Who writes.
-        ca_phone: Whom to call, day and night.
-        ca_site: The CA's own site, to check that this is real.
 
     """
 
@@ -87,34 +95,25 @@ class WithdrawalContext:
     remaining: int
     reason: str
     link: str
-    ca_name: str
-    ca_phone: str
-    ca_site: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConfirmationContext:
+class ConfirmationContext(FromTheCA):
     """
     What may be used to ask an address whether it is right; its reader is a stranger.
 
     Args:
         subscriber: The organisation whose contact they would be.
         link: Where they say yes, or that it is not them.
-        ca_name: Who writes.
-        ca_phone: Whom to call, day and night.
-        ca_site: The CA's own site, to check that this is real.
 
     """
 
     subscriber: str
     link: str
-    ca_name: str
-    ca_phone: str
-    ca_site: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ContactsContext:
+class ContactsContext(FromTheCA):
     """
     What may be used to say that who gets our mails was changed.
 
@@ -129,9 +128,6 @@ class ContactsContext:
         leaves: Who leaves the list by it, or would; empty: nobody.
         is_reader: It is the reader who leaves, or left.
         link: The subscriber's page; empty for who has left.
-        ca_name: Who writes.
-        ca_phone: Whom to call, day and night.
-        ca_site: The CA's own site, to check that this is real.
 
     """
 
@@ -145,9 +141,6 @@ class ContactsContext:
     leaves: str
     is_reader: bool
     link: str
-    ca_name: str
-    ca_phone: str
-    ca_site: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
