@@ -1,100 +1,54 @@
 """Writes to those who were named as contacts, and to those whose contacts were changed."""
 
 from models.terms import ReplyId, ReplyKind
-from tocsin.links import CONFIRMATION, Links
-from tocsin.mail.language import Language
-from tocsin.mail.render import (
-    ConfirmationContext,
-    ContactsContext,
-    TemplateSet,
-    render_notice,
-)
+from tocsin.links import CONFIRMATION
+from tocsin.mail.render import ConfirmationContext, ContactsContext
 from tocsin.policy.contacts import masked
-from tocsin.steps.correspondence import (
-    Matters,
-    Sender,
-    Written,
-    claims_in,
-)
+from tocsin.steps.correspondence import Brief, Written
 from tocsin.store.contact_changes import Change
-from tocsin.store.outbox import ClaimedNotice
 
 
-def write_confirmation(
-    notice: ClaimedNotice,
-    matters: Matters,
-    templates: TemplateSet,
-    language: Language,
-    *,
-    links: Links,
-    sender: Sender,
-) -> Written | None:
+def write_confirmation(brief: Brief) -> Written | None:
     """
     Ask an address whether it is right.
 
     Its reader may be anybody: they learn whose contact they would be, and nothing else.
     """
-    record, subscriber = matters.incidents[notice.incident], notice.to.subscriber
-    if subscriber is None:
+    reader = brief.notice.to
+    if reader.subscriber is None:
         return None
-    token = links.sign(claims_in(notice, record, subscriber, purpose=CONFIRMATION))
-    return Written(
-        rendered=render_notice(
-            templates,
-            kind=notice.kind,
-            language=language.tag,
-            context=ConfirmationContext(
-                subscriber=notice.to.subscriber_name,
-                link=f"{sender.portal_url}/c/{token}",
-                ca_name=sender.ca_name,
-                ca_phone=sender.ca_phone,
-                ca_site=sender.ca_site,
-            ),
-        )
+    context = ConfirmationContext(
+        subscriber=reader.subscriber_name,
+        link=brief.link(reader.subscriber, purpose=CONFIRMATION),
+        **brief.sender.signature,
     )
+    return Written(rendered=brief.render(context))
 
 
-def write_contacts_changed(
-    notice: ClaimedNotice,
-    matters: Matters,
-    templates: TemplateSet,
-    language: Language,
-    *,
-    links: Links,
-    sender: Sender,
-) -> Written | None:
+def write_contacts_changed(brief: Brief) -> Written | None:
     """Say what was changed about who gets our mails; None where nothing was."""
-    record, subscriber = matters.incidents[notice.incident], notice.to.subscriber
-    change = matters.contact_changes.get(ReplyId(notice.sequence))
-    if subscriber is None or change is None:
+    reader = brief.notice.to
+    change = brief.matters.contact_changes.get(ReplyId(brief.notice.sequence))
+    if reader.subscriber is None or change is None:
         return None
-    is_reader = change.leaves == notice.to.contact
+    is_reader = change.leaves == reader.contact
     has_left = is_reader and change.had_effect
-    token = links.sign(claims_in(notice, record, subscriber))
-    return Written(
-        rendered=render_notice(
-            templates,
-            kind=notice.kind,
-            language=language.tag,
-            context=ContactsContext(
-                incident_title=record.title,
-                subscriber=notice.to.subscriber_name,
-                contact_name=notice.to.name,
-                what=_what(change),
-                by=change.by_name or "***",
-                person=change.name or masked(change.email),
-                address=masked(change.email),
-                leaves=""
-                if change.leaves is None
-                else change.leaves_name or masked(change.leaves_email),
-                is_reader=is_reader,
-                link="" if has_left else f"{sender.portal_url}/s/{token}",
-                ca_name=sender.ca_name,
-                ca_phone=sender.ca_phone,
-                ca_site=sender.ca_site,
-            ),
-        )
+    context = ContactsContext(
+        incident_title=brief.record.title,
+        subscriber=reader.subscriber_name,
+        contact_name=reader.name,
+        what=_what(change),
+        by=change.by_name or "***",
+        person=change.name or masked(change.email),
+        address=masked(change.email),
+        leaves=""
+        if change.leaves is None
+        else change.leaves_name or masked(change.leaves_email),
+        is_reader=is_reader,
+        link="" if has_left else brief.link(reader.subscriber),
+        **brief.sender.signature,
     )
+    return Written(rendered=brief.render(context))
 
 
 def _what(change: Change) -> str:

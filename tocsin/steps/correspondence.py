@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 from models.terms import (
     ContactRole,
@@ -14,8 +14,16 @@ from models.terms import (
     ScopeChangeId,
     SubscriberId,
 )
-from tocsin.links import SUBSCRIBER, LinkClaims
-from tocsin.mail.render import SHARED, CertificateLine, Rendered, TemplateSet
+from tocsin.links import CONFIRMATION, ESCALATION, SUBSCRIBER, LinkClaims, Links
+from tocsin.mail.language import Language
+from tocsin.mail.render import (
+    SHARED,
+    AnyContext,
+    CertificateLine,
+    Rendered,
+    TemplateSet,
+    render_notice,
+)
 from tocsin.store.contact_changes import Change
 from tocsin.store.incidents import IncidentRecord
 from tocsin.store.matters import (
@@ -28,6 +36,9 @@ from tocsin.store.outbox import ClaimedNotice
 
 LINK_VALID_WITHIN = timedelta(days=90)
 """After the deadline: people look back at what they did."""
+
+_PAGES = {SUBSCRIBER: "s", CONFIRMATION: "c", ESCALATION: "e"}
+"""Where in the portal a link leads, by its purpose."""
 
 
 def templates_of(frozen: Mapping[str, str]) -> TemplateSet:
@@ -46,6 +57,14 @@ def templates_of(frozen: Mapping[str, str]) -> TemplateSet:
         if any(f"/{kind}/" in path or f"{SHARED}/{kind}." in path for kind in later)
     }
     return TemplateSet.from_sources({**added, **frozen} if frozen else frozen)
+
+
+class Signature(TypedDict):
+    """What every letter to somebody outside the CA says of the CA."""
+
+    ca_name: str
+    ca_phone: str
+    ca_site: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +92,15 @@ class Sender:
     ca_phone: str
     ca_site: str
     reply_to: str | None = None
+
+    @property
+    def signature(self) -> Signature:
+        """What a letter says of the CA."""
+        return {
+            "ca_name": self.ca_name,
+            "ca_phone": self.ca_phone,
+            "ca_site": self.ca_site,
+        }
 
     @property
     def mail_domain(self) -> str:
@@ -106,22 +134,55 @@ class Written(NamedTuple):
     escalations: tuple[int, ...] = ()
 
 
-def claims_in(
-    notice: ClaimedNotice,
-    record: IncidentRecord,
-    subscriber: SubscriberId,
-    *,
-    purpose: str = SUBSCRIBER,
-) -> LinkClaims:
-    """Return what the link in a letter stands for."""
-    return LinkClaims(
-        incident=notice.incident,
-        subscriber=subscriber,
-        contact=notice.to.contact,
-        purpose=purpose,
-        generation=notice.to.token_generation,
-        expires_at=record.deadline + LINK_VALID_WITHIN,
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brief:
+    """
+    What the writer of a letter is given.
+
+    Args:
+        notice: Which, and to whom.
+        matters: What it is about.
+        templates: Those of the incident.
+        language: Of all of it: one that there are templates in.
+        links: Signs the link in it.
+        sender: Who it comes from.
+
+    """
+
+    notice: ClaimedNotice
+    matters: Matters
+    templates: TemplateSet
+    language: Language
+    links: Links
+    sender: Sender
+
+    @property
+    def record(self) -> IncidentRecord:
+        """The incident."""
+        return self.matters.incidents[self.notice.incident]
+
+    def link(self, subscriber: SubscriberId, *, purpose: str = SUBSCRIBER) -> str:
+        """Return the address of the page where the reader acts."""
+        claims = LinkClaims(
+            incident=self.notice.incident,
+            subscriber=subscriber,
+            contact=self.notice.to.contact,
+            purpose=purpose,
+            generation=self.notice.to.token_generation,
+            expires_at=self.record.deadline + LINK_VALID_WITHIN,
+        )
+        token = self.links.sign(claims)
+        return f"{self.sender.portal_url}/{_PAGES[purpose]}/{token}"
+
+    def render(self, context: AnyContext, *, is_in_calendar: bool = False) -> Rendered:
+        """Put what the letter says into its words; ``Broken`` where they do not fit."""
+        return render_notice(
+            self.templates,
+            kind=self.notice.kind,
+            language=self.language.tag,
+            context=context,
+            is_in_calendar=is_in_calendar,
+        )
 
 
 def listed(certificates: Sequence[ListedCertificate]) -> tuple[CertificateLine, ...]:

@@ -13,19 +13,13 @@ from models.terms import (
     ReplyId,
     ScopeChangeId,
 )
-from tocsin.links import (
-    ESCALATION,
-    NO_SUBSCRIBER,
-    Links,
-)
+from tocsin.links import ESCALATION, NO_SUBSCRIBER, Links
 from tocsin.mail.calendar import Appointment, calendar_file
-from tocsin.mail.language import Language
 from tocsin.mail.render import (
     EscalationContext,
     EscalationLine,
     NoticeContext,
     TemplateSet,
-    render_notice,
 )
 from tocsin.mail.skeleton import assemble, certificate_list
 from tocsin.mail.smtp import OutgoingMessage
@@ -35,13 +29,7 @@ from tocsin.steps.contact_letters import (
     write_confirmation,
     write_contacts_changed,
 )
-from tocsin.steps.correspondence import (
-    Matters,
-    Sender,
-    Written,
-    claims_in,
-    listed,
-)
+from tocsin.steps.correspondence import Brief, Matters, Sender, Written, listed
 from tocsin.steps.withdrawn_letters import write_withdrawal
 from tocsin.store.contact_changes import changes_of
 from tocsin.store.incidents import IncidentRecord, read_incident
@@ -148,10 +136,16 @@ def write_letter(
         Broken: A template does not fit.
 
     """
-    # One language for all of it: that of the templates there are.
     language = templates.wording(notice.kind, notice.to.language).language
-    write = _WRITERS.get(notice.kind, _to_subscriber)
-    written = write(notice, matters, templates, language, links=links, sender=sender)
+    brief = Brief(
+        notice=notice,
+        matters=matters,
+        templates=templates,
+        language=language,
+        links=links,
+        sender=sender,
+    )
+    written = _WRITERS.get(notice.kind, _to_subscriber)(brief)
     if written is None:
         return None
     rendered = written.rendered
@@ -186,35 +180,22 @@ def write_letter(
     )
 
 
-def _to_subscriber(
-    notice: ClaimedNotice,
-    matters: Matters,
-    templates: TemplateSet,
-    language: Language,
-    *,
-    links: Links,
-    sender: Sender,
-) -> Written | None:
-    record, subscriber = matters.incidents[notice.incident], notice.to.subscriber
-    sample = None if subscriber is None else matters.samples.get(subscriber)
+def _to_subscriber(brief: Brief) -> Written | None:
+    notice, record, sender = brief.notice, brief.record, brief.sender
+    subscriber = notice.to.subscriber
+    sample = None if subscriber is None else brief.matters.samples.get(subscriber)
     if subscriber is None or sample is None:
         return None
     if sample.is_revoked and not _is_never_late(notice.kind):
         return None  # too late to remind; a first notice still has to be read
-    token = links.sign(claims_in(notice, record, subscriber))
-    rendered = render_notice(
-        templates,
-        kind=notice.kind,
-        language=language.tag,
-        context=_subscriber_context(
-            notice, record, sample, language, token=token, sender=sender
-        ),
+    rendered = brief.render(
+        _subscriber_context(brief, sample, link=brief.link(subscriber)),
         is_in_calendar=notice.kind in _IN_CALENDAR and not sample.is_revoked,
     )
     certificates = calendar = None
     if sample.total > len(sample.first):
         certificates = certificate_list(
-            listed(sample.certificates), columns=language.data.columns
+            listed(sample.certificates), columns=brief.language.data.columns
         )
     if rendered.event is not None:
         calendar = calendar_file(
@@ -225,36 +206,19 @@ def _to_subscriber(
                 at=sample.revocation_time,
                 organiser_name=sender.name,
                 organiser_address=sender.address,
-                language=language.tag,
+                language=brief.language.tag,
                 event=rendered.event,
             )
         )
     return Written(rendered=rendered, certificates=certificates, calendar=calendar)
 
 
-def _to_staff(
-    notice: ClaimedNotice,
-    matters: Matters,
-    templates: TemplateSet,
-    language: Language,
-    *,
-    links: Links,
-    sender: Sender,
-) -> Written | None:
-    record = matters.incidents[notice.incident]
-    live = matters.escalations[notice.incident, notice.to.role]
+def _to_staff(brief: Brief) -> Written | None:
+    live = brief.matters.escalations[brief.notice.incident, brief.notice.to.role]
     if not live:
         return None
-    token = links.sign(claims_in(notice, record, NO_SUBSCRIBER, purpose=ESCALATION))
     return Written(
-        rendered=render_notice(
-            templates,
-            kind=notice.kind,
-            language=language.tag,
-            context=_staff_context(
-                notice, record, live, language, link=f"{sender.portal_url}/e/{token}"
-            ),
-        ),
+        rendered=brief.render(_staff_context(brief, live)),
         escalations=tuple(one.escalation_id for one in live),
     )
 
@@ -281,33 +245,25 @@ def _is_never_late(kind: NoticeKind) -> bool:
 
 
 def _subscriber_context(
-    notice: ClaimedNotice,
-    record: IncidentRecord,
-    sample: CertificateSample,
-    language: Language,
-    *,
-    token: str,
-    sender: Sender,
+    brief: Brief, sample: CertificateSample, *, link: str
 ) -> NoticeContext:
+    record, reader, language = brief.record, brief.notice.to, brief.language
     rule = _rule(record.rule_pack, record.circumstance)
-    zone = notice.to.zone
     return NoticeContext(
         incident_title=record.title,
         circumstance=language.circumstance(rule.circumstance, otherwise=rule.text),
         source=rule.source,
-        subscriber=notice.to.subscriber_name,
-        contact_name=notice.to.name,
+        subscriber=reader.subscriber_name,
+        contact_name=reader.name,
         certificates=listed(sample.first),
         more=sample.total - len(sample.first),
         total=sample.total,
         without_csr=sample.without_csr,
         is_revoked=sample.is_revoked,
-        revocation=language.instant(sample.revocation_time, zone),
-        deadline=language.instant(record.deadline, zone),
-        link=f"{sender.portal_url}/s/{token}",
-        ca_name=sender.ca_name,
-        ca_phone=sender.ca_phone,
-        ca_site=sender.ca_site,
+        revocation=language.instant(sample.revocation_time, reader.zone),
+        deadline=language.instant(record.deadline, reader.zone),
+        link=link,
+        **brief.sender.signature,
     )
 
 
@@ -317,20 +273,13 @@ def _rule(pack: str, circumstance: Circumstance) -> Rule:
     return parse_rule_pack(pack).rule(circumstance)
 
 
-def _staff_context(
-    notice: ClaimedNotice,
-    record: IncidentRecord,
-    live: Sequence[LiveEscalation],
-    language: Language,
-    *,
-    link: str,
-) -> EscalationContext:
-    zone = notice.to.zone
+def _staff_context(brief: Brief, live: Sequence[LiveEscalation]) -> EscalationContext:
+    record, reader, language = brief.record, brief.notice.to, brief.language
     shown = live[:ESCALATIONS_SHOWN]
     return EscalationContext(
         incident_title=record.title,
-        contact_name=notice.to.name,
-        role=language.role(notice.to.role),
+        contact_name=reader.name,
+        role=language.role(reader.role),
         rows=tuple(
             EscalationLine(
                 subscriber=one.subscriber or record.title,
@@ -339,14 +288,14 @@ def _staff_context(
                 step=one.step,
                 certificates=one.certificates,
                 missing=one.missing,
-                since=language.instant(one.raised_at, zone).local,
+                since=language.instant(one.raised_at, reader.zone).local,
             )
             for one in shown
         ),
         more=len(live) - len(shown),
         total=len(live),
-        revocation=language.instant(record.facts.revocation_starts_at, zone),
-        deadline=language.instant(record.deadline, zone),
+        revocation=language.instant(record.facts.revocation_starts_at, reader.zone),
+        deadline=language.instant(record.deadline, reader.zone),
         incident=record.id,
-        link=link,
+        link=brief.link(NO_SUBSCRIBER, purpose=ESCALATION),
     )
