@@ -134,8 +134,7 @@ class Written(NamedTuple):
     escalations: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Brief:
+class Brief(NamedTuple):
     """
     What the writer of a letter is given.
 
