@@ -12,6 +12,7 @@ from factories import (
     insert_revocations,
     insert_subscriber,
 )
+from fakes.scope import Office
 from sqlalchemy import Engine, select
 
 from models.audit import Act
@@ -37,6 +38,10 @@ class LaunchedIncident:
     issuer_key: str
     incident: IncidentId
     certificates: list[CertificateId]
+
+    @property
+    def office(self) -> Office:
+        return Office(engine=self.engine, clock=self.clock, incident=self.incident)
 
     @property
     def ca(self) -> EmbeddedCa:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -71,64 +72,60 @@ def withdrawal(reason: str = WHY) -> Proposal:
     return Proposal(kind=ScopeKind.WITHDRAWAL, reason=reason)
 
 
-def put_down(
-    engine: Engine,
-    clock: Clock,
-    incident: IncidentId,
-    proposal: Proposal,
-    certificates: Sequence[CertificateId],
-    *,
-    form: str = "",
-) -> ScopeChangeId:
-    """Propose, unsigned."""
-    is_order = proposal.kind is ScopeKind.ORDER
-    document = Document(
-        name="order.pdf",
-        media_type="application/pdf",
-        sha256=hashlib.sha256(PDF).hexdigest(),
-        content=PDF,
-    )
-    return propose(
-        engine,
-        incident=incident,
-        proposal=proposal,
-        certificates=certificates,
-        document=document if is_order else None,
-        form=form or f"{clock.now()} {proposal} {certificates}",
-        actor=CHAN.actor,
-        clock=clock,
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Office:
+    """Where officers propose and sign what becomes of an incident's certificates."""
 
+    engine: Engine
+    clock: Clock
+    incident: IncidentId
 
-def signed(
-    engine: Engine,
-    clock: Clock,
-    change: ScopeChangeId,
-    *officers: Officer,
-    on: Officers = LIST,
-) -> Signed:
-    """Let officers sign one after the other; returns what the last signature did."""
-    done = Signed(state=ScopeState.PROPOSED)
-    for officer in officers:
-        done = sign(
-            engine,
-            change,
-            come_in(engine, officer, clock.now()),
-            on,
-            mail_domain="ca.example",
-            clock=clock,
+    def put_down(
+        self,
+        proposal: Proposal,
+        certificates: Sequence[CertificateId],
+        *,
+        form: str = "",
+    ) -> ScopeChangeId:
+        """Propose, unsigned."""
+        is_order = proposal.kind is ScopeKind.ORDER
+        document = Document(
+            name="order.pdf",
+            media_type="application/pdf",
+            sha256=hashlib.sha256(PDF).hexdigest(),
+            content=PDF,
         )
-    return done
+        return propose(
+            self.engine,
+            incident=self.incident,
+            proposal=proposal,
+            certificates=certificates,
+            document=document if is_order else None,
+            form=form or f"{self.clock.now()} {proposal} {certificates}",
+            actor=CHAN.actor,
+            clock=self.clock,
+        )
 
+    def signed(
+        self, change: ScopeChangeId, *officers: Officer, on: Officers = LIST
+    ) -> Signed:
+        """Let officers sign one after the other; returns what the last signature did."""
+        done = Signed(state=ScopeState.PROPOSED)
+        for officer in officers:
+            done = sign(
+                self.engine,
+                change,
+                come_in(self.engine, officer, self.clock.now()),
+                on,
+                mail_domain="ca.example",
+                clock=self.clock,
+            )
+        return done
 
-def agreed(
-    engine: Engine,
-    clock: Clock,
-    incident: IncidentId,
-    proposal: Proposal,
-    certificates: Sequence[CertificateId],
-) -> ScopeChangeId:
-    """Propose, and let two officers sign."""
-    change = put_down(engine, clock, incident, proposal, certificates)
-    signed(engine, clock, change, CHAN, LAM)
-    return change
+    def agreed(
+        self, proposal: Proposal, certificates: Sequence[CertificateId]
+    ) -> ScopeChangeId:
+        """Propose, and let two officers sign."""
+        change = self.put_down(proposal, certificates)
+        self.signed(change, CHAN, LAM)
+        return change

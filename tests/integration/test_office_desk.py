@@ -24,7 +24,7 @@ from factories import (
 )
 from fakes.office import CHAN, LAM, WONG, OfficeWorld, form_nonce, office_world
 from fakes.officers import Desk, lay_desk
-from fakes.scope import order, put_down
+from fakes.scope import Office, order
 from fastapi.routing import APIRoute
 from portal_server import LINKS, claims_for
 from sqlalchemy import Engine, insert, select, update
@@ -165,9 +165,9 @@ def fill(world: OfficeWorld, folder: Path) -> Filled:
         subscriber=subscriber,
         other=other,
         others_subscriber=others_subscriber,
-        change=put_down(
-            world.engine, world.clock, incident, order(DEADLINE), certificates
-        ),
+        change=Office(
+            engine=world.engine, clock=world.clock, incident=incident
+        ).put_down(order(DEADLINE), certificates),
         files=lay_desk(folder / "files", embedded_ca=world.settings.embedded_ca),
     )
 

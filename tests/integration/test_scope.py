@@ -27,11 +27,9 @@ from fakes.scope import (
     LAM,
     LIST,
     WONG,
-    agreed,
+    Office,
     come_in,
     order,
-    put_down,
-    signed,
     withdrawal,
 )
 from sqlalchemy import Engine, delete, insert, select, update
@@ -116,10 +114,6 @@ def launch_and_tell(
     return launched
 
 
-def certificates(launched: LaunchedIncident, count: int = 1) -> list[Any]:
-    return launched.certificates[:count]
-
-
 def change_of(launched: LaunchedIncident, change: ScopeChangeId) -> Any:
     with reading(launched.engine) as connection:
         known = read_change(connection, change=change)
@@ -144,18 +138,12 @@ def as_it_should(launched: LaunchedIncident) -> None:
 def test_withdrawn_certificate_is_never_revoked_when_two_officers_have_signed(
     launched: LaunchedIncident,
 ) -> None:
-    change = put_down(
-        launched.engine,
-        launched.clock,
-        launched.incident,
-        withdrawal(),
-        certificates(launched),
-    )
-    first = signed(launched.engine, launched.clock, change, CHAN)
+    change = launched.office.put_down(withdrawal(), launched.certificates[:1])
+    first = launched.office.signed(change, CHAN)
     assert (first.state, first.called) == (ScopeState.PROPOSED, 1)
     assert launched.states() == {"scheduled": 3}
 
-    done = signed(launched.engine, launched.clock, change, LAM)
+    done = launched.office.signed(change, LAM)
 
     assert (done.state, done.applied, done.too_late) == (ScopeState.AGREED, 1, 0)
     assert done.told == 1
@@ -171,14 +159,8 @@ def test_without_a_second_signature_everything_is_revoked_on_time(
     of_sqlite: LaunchedIncident,
 ) -> None:
     for proposal in (withdrawal(), order(DEADLINE + HOUR)):
-        change = put_down(
-            of_sqlite.engine,
-            of_sqlite.clock,
-            of_sqlite.incident,
-            proposal,
-            of_sqlite.certificates,
-        )
-        signed(of_sqlite.engine, of_sqlite.clock, change, CHAN)
+        change = of_sqlite.office.put_down(proposal, of_sqlite.certificates)
+        of_sqlite.office.signed(change, CHAN)
 
     of_sqlite.clock.step_to(REVOCATION)
     of_sqlite.revoke()
@@ -192,17 +174,11 @@ def test_without_a_second_signature_everything_is_revoked_on_time(
 def test_signature_counts_once_when_it_is_given_twice(
     of_sqlite: LaunchedIncident,
 ) -> None:
-    change = put_down(
-        of_sqlite.engine,
-        of_sqlite.clock,
-        of_sqlite.incident,
-        withdrawal(),
-        certificates(of_sqlite),
-    )
-    signed(of_sqlite.engine, of_sqlite.clock, change, CHAN, CHAN)
+    change = of_sqlite.office.put_down(withdrawal(), of_sqlite.certificates[:1])
+    of_sqlite.office.signed(change, CHAN, CHAN)
     assert change_of(of_sqlite, change).state is ScopeState.PROPOSED
 
-    signed(of_sqlite.engine, of_sqlite.clock, change, LAM, LAM, CHAN)
+    of_sqlite.office.signed(change, LAM, LAM, CHAN)
 
     actions = [act.action for act in of_sqlite.acts()]
     assert actions == [
@@ -216,13 +192,8 @@ def test_proposal_is_one_when_its_form_is_sent_twice(
     of_sqlite: LaunchedIncident,
 ) -> None:
     first, second = (
-        put_down(
-            of_sqlite.engine,
-            of_sqlite.clock,
-            of_sqlite.incident,
-            withdrawal(),
-            certificates(of_sqlite),
-            form="the same",
+        of_sqlite.office.put_down(
+            withdrawal(), of_sqlite.certificates[:1], form="the same"
         )
         for _ in range(2)
     )
@@ -239,35 +210,23 @@ def test_second_signature_is_refused_when_it_is_the_same_persons(
     tagged = Officer(
         name="Chan T M", email="chan+desk@ca.example", role=OfficeRole.OFFICER
     )
-    change = put_down(
-        of_sqlite.engine,
-        of_sqlite.clock,
-        of_sqlite.incident,
-        withdrawal(),
-        certificates(of_sqlite),
-    )
+    change = of_sqlite.office.put_down(withdrawal(), of_sqlite.certificates[:1])
     people = Officers(people=(CHAN, again, tagged, LAM, WONG), problems=())
-    first = signed(of_sqlite.engine, of_sqlite.clock, change, CHAN, on=people)
+    first = of_sqlite.office.signed(change, CHAN, on=people)
     assert first.called == 1  # LAM alone: the others may be the same person
 
     for officer in (again, tagged):
         with pytest.raises(Refused, match="somebody else"):
-            signed(of_sqlite.engine, of_sqlite.clock, change, officer, on=people)
+            of_sqlite.office.signed(change, officer, on=people)
     with pytest.raises(Refused, match="manager"):
-        signed(of_sqlite.engine, of_sqlite.clock, change, WONG, on=people)
+        of_sqlite.office.signed(change, WONG, on=people)
 
 
 def test_second_signature_is_refused_when_the_first_officer_left_the_list(
     of_sqlite: LaunchedIncident,
 ) -> None:
-    change = put_down(
-        of_sqlite.engine,
-        of_sqlite.clock,
-        of_sqlite.incident,
-        withdrawal(),
-        certificates(of_sqlite),
-    )
-    signed(of_sqlite.engine, of_sqlite.clock, change, CHAN)
+    change = of_sqlite.office.put_down(withdrawal(), of_sqlite.certificates[:1])
+    of_sqlite.office.signed(change, CHAN)
 
     for people in (
         (LAM,),
@@ -275,12 +234,8 @@ def test_second_signature_is_refused_when_the_first_officer_left_the_list(
         (LAM, replace(CHAN, name="Chan Siu Ming")),
     ):
         with pytest.raises(Refused, match="no officer on the list"):
-            signed(
-                of_sqlite.engine,
-                of_sqlite.clock,
-                change,
-                LAM,
-                on=Officers(people=people, problems=()),
+            of_sqlite.office.signed(
+                change, LAM, on=Officers(people=people, problems=())
             )
     assert of_sqlite.states() == {"scheduled": 3}
 
@@ -288,13 +243,7 @@ def test_second_signature_is_refused_when_the_first_officer_left_the_list(
 def test_signature_is_refused_when_the_link_was_printed_at_the_machine(
     of_sqlite: LaunchedIncident,
 ) -> None:
-    change = put_down(
-        of_sqlite.engine,
-        of_sqlite.clock,
-        of_sqlite.incident,
-        withdrawal(),
-        certificates(of_sqlite),
-    )
+    change = of_sqlite.office.put_down(withdrawal(), of_sqlite.certificates[:1])
 
     with pytest.raises(Refused, match="printed"):
         sign(
@@ -310,43 +259,31 @@ def test_signature_is_refused_when_the_link_was_printed_at_the_machine(
 def test_proposal_lapses_when_the_certificate_is_revoked_in_the_meantime(
     of_sqlite: LaunchedIncident,
 ) -> None:
-    change = put_down(
-        of_sqlite.engine,
-        of_sqlite.clock,
-        of_sqlite.incident,
-        withdrawal(),
-        certificates(of_sqlite),
-    )
-    signed(of_sqlite.engine, of_sqlite.clock, change, CHAN)
+    change = of_sqlite.office.put_down(withdrawal(), of_sqlite.certificates[:1])
+    of_sqlite.office.signed(change, CHAN)
     of_sqlite.clock.step_to(REVOCATION)
     of_sqlite.revoke()
 
-    done = signed(of_sqlite.engine, of_sqlite.clock, change, LAM)
+    done = of_sqlite.office.signed(change, LAM)
 
     assert done.state is ScopeState.LAPSED
     assert of_sqlite.states() == {"published": 3}
     with pytest.raises(Refused, match="lapsed already"):
-        signed(of_sqlite.engine, of_sqlite.clock, change, LAM)
+        of_sqlite.office.signed(change, LAM)
 
 
 def test_the_rest_is_withdrawn_when_some_are_revoked_in_the_meantime(
     of_sqlite: LaunchedIncident,
 ) -> None:
-    change = put_down(
-        of_sqlite.engine,
-        of_sqlite.clock,
-        of_sqlite.incident,
-        withdrawal(),
-        certificates(of_sqlite, 2),
-    )
-    signed(of_sqlite.engine, of_sqlite.clock, change, CHAN)
+    change = of_sqlite.office.put_down(withdrawal(), of_sqlite.certificates[:2])
+    of_sqlite.office.signed(change, CHAN)
     with writing(of_sqlite.engine) as connection:
         revocations.bring_forward(
-            connection, certificates=certificates(of_sqlite), to=LAUNCH
+            connection, certificates=of_sqlite.certificates[:1], to=LAUNCH
         )
     of_sqlite.revoke()
 
-    done = signed(of_sqlite.engine, of_sqlite.clock, change, LAM)
+    done = of_sqlite.office.signed(change, LAM)
 
     assert (done.applied, done.too_late) == (1, 1)
     assert of_sqlite.states() == {"published": 1, "withdrawn": 1, "scheduled": 1}
@@ -355,14 +292,8 @@ def test_the_rest_is_withdrawn_when_some_are_revoked_in_the_meantime(
 def test_nothing_is_withdrawn_when_the_ca_is_being_asked_for_it(
     of_sqlite: LaunchedIncident,
 ) -> None:
-    change = put_down(
-        of_sqlite.engine,
-        of_sqlite.clock,
-        of_sqlite.incident,
-        withdrawal(),
-        of_sqlite.certificates,
-    )
-    signed(of_sqlite.engine, of_sqlite.clock, change, CHAN)
+    change = of_sqlite.office.put_down(withdrawal(), of_sqlite.certificates)
+    of_sqlite.office.signed(change, CHAN)
     of_sqlite.clock.step_to(REVOCATION)
     with writing(of_sqlite.engine) as connection:
         due = revocations.claim_due(
@@ -376,7 +307,7 @@ def test_nothing_is_withdrawn_when_the_ca_is_being_asked_for_it(
     of_sqlite.step(minutes=5)  # nobody knows whether it ended
 
     with pytest.raises(Refused, match="at this moment"):
-        signed(of_sqlite.engine, of_sqlite.clock, change, LAM)
+        of_sqlite.office.signed(change, LAM)
 
     with writing(of_sqlite.engine) as connection:
         revocations.record_answers(
@@ -396,7 +327,7 @@ def test_nothing_is_withdrawn_when_the_ca_is_being_asked_for_it(
             ],
             now=of_sqlite.clock.now(),
         )
-    assert signed(of_sqlite.engine, of_sqlite.clock, change, LAM).applied == 3
+    assert of_sqlite.office.signed(change, LAM).applied == 3
     of_sqlite.revoke()
     assert of_sqlite.states() == {"withdrawn": 3}
 
@@ -404,13 +335,7 @@ def test_nothing_is_withdrawn_when_the_ca_is_being_asked_for_it(
 def test_late_answer_of_the_ca_is_the_truth_when_a_certificate_was_withdrawn(
     of_sqlite: LaunchedIncident,
 ) -> None:
-    agreed(
-        of_sqlite.engine,
-        of_sqlite.clock,
-        of_sqlite.incident,
-        withdrawal(),
-        certificates(of_sqlite),
-    )
+    of_sqlite.office.agreed(withdrawal(), of_sqlite.certificates[:1])
     with writing(of_sqlite.engine) as connection:
         revocations.record_answers(
             connection,
@@ -436,14 +361,8 @@ def test_late_answer_of_the_ca_is_the_truth_when_a_certificate_was_withdrawn(
 def test_proposal_has_no_effect_when_it_is_refused(
     of_sqlite: LaunchedIncident,
 ) -> None:
-    change = put_down(
-        of_sqlite.engine,
-        of_sqlite.clock,
-        of_sqlite.incident,
-        withdrawal(),
-        certificates(of_sqlite),
-    )
-    signed(of_sqlite.engine, of_sqlite.clock, change, CHAN)
+    change = of_sqlite.office.put_down(withdrawal(), of_sqlite.certificates[:1])
+    of_sqlite.office.signed(change, CHAN)
 
     with pytest.raises(BadInput):
         refuse(of_sqlite.engine, change, LAM, why=" ", clock=of_sqlite.clock)
@@ -453,7 +372,7 @@ def test_proposal_has_no_effect_when_it_is_refused(
     assert not refuse(of_sqlite.engine, change, LAM, why="Again", clock=of_sqlite.clock)
 
     with pytest.raises(Refused, match="refused already"):
-        signed(of_sqlite.engine, of_sqlite.clock, change, LAM)
+        of_sqlite.office.signed(change, LAM)
     assert change_of(of_sqlite, change).ended_by == LAM.name
 
 
@@ -464,19 +383,15 @@ def test_nothing_can_be_proposed_when_the_incident_is_a_drill(
         insert_incident(connection, is_drill=True)
 
     with pytest.raises(Refused, match="drill"):
-        put_down(sqlite_engine, clock, IncidentId("test-incident"), withdrawal(), [])
+        Office(
+            engine=sqlite_engine, clock=clock, incident=IncidentId("test-incident")
+        ).put_down(withdrawal(), [])
 
 
 def test_one_of_two_wins_when_officers_race(launched: LaunchedIncident) -> None:
     """LAM signs while CHAN takes it back; never both."""
-    change = put_down(
-        launched.engine,
-        launched.clock,
-        launched.incident,
-        withdrawal(),
-        certificates(launched),
-    )
-    signed(launched.engine, launched.clock, change, CHAN)
+    change = launched.office.put_down(withdrawal(), launched.certificates[:1])
+    launched.office.signed(change, CHAN)
     lam = come_in(launched.engine, LAM, launched.clock.now())
     start, ended = threading.Barrier(2), dict[str, object]()
 
@@ -526,13 +441,7 @@ def test_one_of_two_wins_when_officers_race(launched: LaunchedIncident) -> None:
 
 
 def test_incident_ends_when_the_rest_was_withdrawn(of_sqlite: LaunchedIncident) -> None:
-    agreed(
-        of_sqlite.engine,
-        of_sqlite.clock,
-        of_sqlite.incident,
-        withdrawal(),
-        certificates(of_sqlite, 2),
-    )
+    of_sqlite.office.agreed(withdrawal(), of_sqlite.certificates[:2])
     of_sqlite.clock.step_to(REVOCATION)
     of_sqlite.revoke()
 
@@ -551,13 +460,7 @@ def test_order_keeps_a_certificate_until_it_ends_and_not_a_minute_longer(
     launched: LaunchedIncident,
 ) -> None:
     end = REVOCATION + 2 * HOUR
-    agreed(
-        launched.engine,
-        launched.clock,
-        launched.incident,
-        order(end),
-        certificates(launched),
-    )
+    launched.office.agreed(order(end), launched.certificates[:1])
     assert launched.rows()[0].revocation_time == REVOCATION
 
     launched.clock.step_to(end - timedelta(microseconds=1))
@@ -577,13 +480,7 @@ def test_guard_alone_revokes_when_an_order_has_ended(
     of_sqlite: LaunchedIncident, tmp_path: Path
 ) -> None:
     end = DEADLINE + HOUR
-    agreed(
-        of_sqlite.engine,
-        of_sqlite.clock,
-        of_sqlite.incident,
-        order(end),
-        of_sqlite.certificates,
-    )
+    of_sqlite.office.agreed(order(end), of_sqlite.certificates)
 
     def guard() -> Any:
         return guard_once(
@@ -613,13 +510,7 @@ def test_watchdog_raises_the_alarm_when_an_order_reaches_beyond_the_deadline(
     of_sqlite: LaunchedIncident, tmp_path: Path
 ) -> None:
     end = DEADLINE + HOUR
-    agreed(
-        of_sqlite.engine,
-        of_sqlite.clock,
-        of_sqlite.incident,
-        order(end),
-        certificates(of_sqlite),
-    )
+    of_sqlite.office.agreed(order(end), of_sqlite.certificates[:1])
     of_sqlite.clock.step_to(REVOCATION)
     of_sqlite.revoke()
 
@@ -655,13 +546,7 @@ def test_watchdog_raises_the_alarm_when_an_order_reaches_beyond_the_deadline(
 def test_order_ends_at_once_when_one_officer_lifts_it(
     of_sqlite: LaunchedIncident,
 ) -> None:
-    change = agreed(
-        of_sqlite.engine,
-        of_sqlite.clock,
-        of_sqlite.incident,
-        order(DEADLINE + HOUR),
-        certificates(of_sqlite),
-    )
+    change = of_sqlite.office.agreed(order(DEADLINE + HOUR), of_sqlite.certificates[:1])
     of_sqlite.clock.step_to(REVOCATION + MINUTE)
     of_sqlite.revoke()
     assert of_sqlite.states() == {"scheduled": 1, "published": 2}
@@ -681,13 +566,7 @@ def test_order_ends_at_once_when_one_officer_lifts_it(
 
 
 def test_end_of_an_order_moves_earlier_only(of_sqlite: LaunchedIncident) -> None:
-    change = agreed(
-        of_sqlite.engine,
-        of_sqlite.clock,
-        of_sqlite.incident,
-        order(DEADLINE),
-        certificates(of_sqlite),
-    )
+    change = of_sqlite.office.agreed(order(DEADLINE), of_sqlite.certificates[:1])
 
     def end(at: datetime) -> int:
         return end_order(
@@ -716,20 +595,8 @@ def test_longer_of_two_orders_holds_until_it_is_lifted(
     launched: LaunchedIncident,
 ) -> None:
     short, long = REVOCATION + HOUR, REVOCATION + 3 * HOUR
-    first = agreed(
-        launched.engine,
-        launched.clock,
-        launched.incident,
-        order(short),
-        certificates(launched),
-    )
-    second = agreed(
-        launched.engine,
-        launched.clock,
-        launched.incident,
-        order(long),
-        certificates(launched),
-    )
+    first = launched.office.agreed(order(short), launched.certificates[:1])
+    second = launched.office.agreed(order(long), launched.certificates[:1])
     assert launched.rows()[0].restrained_until == long
 
     end_order(
@@ -747,13 +614,7 @@ def test_report_of_a_subscriber_brings_nothing_forward_past_an_order(
     launched: LaunchedIncident,
 ) -> None:
     end = REVOCATION + HOUR
-    agreed(
-        launched.engine,
-        launched.clock,
-        launched.incident,
-        order(end),
-        certificates(launched),
-    )
+    launched.office.agreed(order(end), launched.certificates[:1])
 
     with writing(launched.engine) as connection:
         moved = revocations.bring_forward(
@@ -777,13 +638,7 @@ def test_order_holds_what_the_ca_refused_before(of_sqlite: LaunchedIncident) -> 
     )
     assert of_sqlite.states() == {"submitted": 3}
     end = REVOCATION + HOUR
-    agreed(
-        of_sqlite.engine,
-        of_sqlite.clock,
-        of_sqlite.incident,
-        order(end),
-        of_sqlite.certificates,
-    )
+    of_sqlite.office.agreed(order(end), of_sqlite.certificates)
 
     of_sqlite.clock.step_to(end - MINUTE)
     of_sqlite.revoke()
@@ -800,20 +655,8 @@ def test_order_holds_what_the_ca_refused_before(of_sqlite: LaunchedIncident) -> 
 def test_i3_figures_forecast_and_report_account_for_both(
     launched: LaunchedIncident, tmp_path: Path
 ) -> None:
-    agreed(
-        launched.engine,
-        launched.clock,
-        launched.incident,
-        withdrawal(),
-        launched.certificates[:1],
-    )
-    agreed(
-        launched.engine,
-        launched.clock,
-        launched.incident,
-        order(DEADLINE + 3 * HOUR),
-        launched.certificates[1:2],
-    )
+    launched.office.agreed(withdrawal(), launched.certificates[:1])
+    launched.office.agreed(order(DEADLINE + 3 * HOUR), launched.certificates[1:2])
     with writing(launched.engine) as connection:
         connection.execute(
             update(table(Incident)).values(
@@ -861,13 +704,7 @@ def test_i3_figures_forecast_and_report_account_for_both(
 def test_subscriber_is_told_once_and_reminded_of_the_rest_only(
     of_sqlite: LaunchedIncident,
 ) -> None:
-    change = agreed(
-        of_sqlite.engine,
-        of_sqlite.clock,
-        of_sqlite.incident,
-        withdrawal(),
-        certificates(of_sqlite, 2),
-    )
+    change = of_sqlite.office.agreed(withdrawal(), of_sqlite.certificates[:2])
 
     notice = table(Notice)
     with reading(of_sqlite.engine) as connection:
@@ -880,13 +717,7 @@ def test_subscriber_is_told_once_and_reminded_of_the_rest_only(
 
 
 def test_preview_says_what_it_would_do(of_sqlite: LaunchedIncident) -> None:
-    change = put_down(
-        of_sqlite.engine,
-        of_sqlite.clock,
-        of_sqlite.incident,
-        order(DEADLINE + HOUR),
-        of_sqlite.certificates,
-    )
+    change = of_sqlite.office.put_down(order(DEADLINE + HOUR), of_sqlite.certificates)
 
     seen = see(of_sqlite.engine, change, clock=of_sqlite.clock)
 
@@ -925,14 +756,8 @@ def test_i1_database_refuses_a_way_out_when_nobody_has_signed(
 def test_i1_database_refuses_a_withdrawal_when_one_officer_has_signed(
     launched: LaunchedIncident,
 ) -> None:
-    change = put_down(
-        launched.engine,
-        launched.clock,
-        launched.incident,
-        withdrawal(),
-        certificates(launched),
-    )
-    signed(launched.engine, launched.clock, change, CHAN)
+    change = launched.office.put_down(withdrawal(), launched.certificates[:1])
+    launched.office.signed(change, CHAN)
 
     refused(
         launched,
@@ -969,13 +794,7 @@ def test_i1_database_refuses_a_withdrawal_when_one_officer_has_signed(
 def test_i1_database_refuses_to_change_what_was_signed(
     launched: LaunchedIncident,
 ) -> None:
-    change = agreed(
-        launched.engine,
-        launched.clock,
-        launched.incident,
-        order(DEADLINE),
-        certificates(launched),
-    )
+    change = launched.office.agreed(order(DEADLINE), launched.certificates[:1])
     of_change = update(CHANGES).where(CHANGES.c.id == change)
 
     refused(launched, of_change.values(reason="another"), "stays as it is")
@@ -1033,23 +852,13 @@ def test_i1_database_refuses_another_incidents_decision(
         other = insert_incident(connection, id="other-incident")
 
     with pytest.raises(DBAPIError, match="before the first signature"):
-        put_down(
-            launched.engine,
-            launched.clock,
-            other,
-            withdrawal(),
-            certificates(launched),
+        replace(launched.office, incident=other).put_down(
+            withdrawal(), launched.certificates[:1]
         )
 
 
 def test_i1_database_refuses_to_undo_a_withdrawal(launched: LaunchedIncident) -> None:
-    agreed(
-        launched.engine,
-        launched.clock,
-        launched.incident,
-        withdrawal(),
-        certificates(launched),
-    )
+    launched.office.agreed(withdrawal(), launched.certificates[:1])
     row = update(ROWS).where(ROWS.c.certificate_id == launched.certificates[0])
 
     refused(launched, row.values(state="scheduled"), "withdrawal stays")
@@ -1088,14 +897,8 @@ os.kill(os.getpid(), 9)
 def test_i4_all_or_nothing_has_happened_when_the_signing_process_is_killed(
     launched: LaunchedIncident, database_url: str, after: str
 ) -> None:
-    change = put_down(
-        launched.engine,
-        launched.clock,
-        launched.incident,
-        withdrawal(),
-        certificates(launched),
-    )
-    signed(launched.engine, launched.clock, change, CHAN)
+    change = launched.office.put_down(withdrawal(), launched.certificates[:1])
+    launched.office.signed(change, CHAN)
 
     ended = subprocess.run(
         [
@@ -1117,7 +920,7 @@ def test_i4_all_or_nothing_has_happened_when_the_signing_process_is_killed(
     states = {"scheduled": 2, "withdrawn": 1} if happened else {"scheduled": 3}
     assert launched.states() == states
     as_it_should(launched)
-    done = signed(launched.engine, launched.clock, change, LAM)
+    done = launched.office.signed(change, LAM)
     assert done.state is ScopeState.AGREED
     assert launched.states() == {"scheduled": 2, "withdrawn": 1}
     notice = table(Notice)

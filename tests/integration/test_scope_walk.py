@@ -14,7 +14,7 @@ from factories import (
     insert_incident,
     insert_revocations,
 )
-from fakes.scope import CHAN, LAM, WONG, come_in, order, put_down, withdrawal
+from fakes.scope import CHAN, LAM, WONG, Office, come_in, order, withdrawal
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -110,10 +110,8 @@ class Walk(RuleBasedStateMachine):
     def propose(self, chosen: set[int], end: timedelta | None) -> ScopeChangeId:
         named = {self.certificates[index] for index in chosen}
         ends_at = None if end is None else REVOCATION + end
-        change = put_down(
-            self.on,
-            self.clock,
-            self.incident,
+        office = Office(engine=self.on, clock=self.clock, incident=self.incident)
+        change = office.put_down(
             withdrawal() if ends_at is None else order(ends_at),
             sorted(named),
             form=f"{self.incident} {len(self.proposed)}",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from factories import HOUR
-from fakes.scope import agreed, order, withdrawal
+from fakes.scope import Office, order, withdrawal
 from fakes.walk import Walk, walking
 from sqlalchemy import select
 
@@ -57,8 +57,9 @@ def test_order_ends_and_its_certificate_is_revoked_in_the_first_cycle_after_it(
     assert any("head@school.example gets initial" in line for _, line in first)
     told = {line.split()[0] for _, line in first if line.endswith("gets initial")}
 
-    agreed(walk.c.engine, walk.c.clock, walk.incident, withdrawal(), [www])
-    agreed(walk.c.engine, walk.c.clock, walk.incident, order(end), [school])
+    office = Office(engine=walk.c.engine, clock=walk.c.clock, incident=walk.incident)
+    office.agreed(withdrawal(), [www])
+    office.agreed(order(end), [school])
     walk.live(walk.now + MINUTE)
 
     # Who was told is told; the others of the clinic never were.
