@@ -21,25 +21,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from figures import Figure, paired
 from sqlalchemy import select
-from whole_incident import make
+from whole_incident import launch, make
 
 from models.base import table
 from models.incident import AffectedCertificate
 from models.subscriber import Contact
-from models.terms import CertificateId, Circumstance, ContactId, SubscriberId
+from models.terms import CertificateId, ContactId, SubscriberId
 from tocsin.clock import SystemClock
 from tocsin.demo.children import running, wait_for
 from tocsin.demo.ports import free_port
 from tocsin.links import SUBSCRIBER, LinkClaims
 from tocsin.settings import Settings
 from tocsin.steps.advance import Collaborators
-from tocsin.steps.collaborators import current_templates, open_collaborators
-from tocsin.steps.launch import (
-    LaunchRequest,
-    draft_incident,
-    launch_incident,
-    read_rulebook,
-)
+from tocsin.steps.collaborators import open_collaborators
 from tocsin.steps.replies import take_reply
 from tocsin.steps.reply_acts import (
     Acknowledge,
@@ -306,27 +300,7 @@ def _prepare(folder: Path) -> list[Subscriber]:
     # No mail leaves: an incident is launched, and nothing wakes.
     settings = Settings(data_directory=folder)
     with open_collaborators(settings, clock=clock, owner="benchmark") as c:
-        incident, _ = draft_incident(
-            c.engine,
-            LaunchRequest(
-                title="Policy qualifiers without http",
-                circumstance=Circumstance.MISISSUED,
-                made_aware_at=made_aware_at,
-                certificates=[folder / "list.pem"],
-                directory=folder / "directory.csv",
-                zone="UTC",
-            ),
-            rulebook=read_rulebook(settings),
-            clock=clock,
-        )
-        launch_incident(
-            c.engine,
-            incident=incident,
-            backend=c.backend,
-            templates=current_templates(settings).sources(),
-            actor="officer",
-            clock=clock,
-        )
+        launch(c, settings, made_aware_at=made_aware_at)
         return [*_subscribers(c)]
 
 
