@@ -21,74 +21,109 @@ _REMIND_BEFORE = (timedelta(days=1), timedelta(hours=4), timedelta(hours=1))
 _WITHIN_CHARACTER = range(0x80, 0xC0)
 """Octets that begin no character (UTF-8, RFC 3629, 3)."""
 
-_HEAD = (
-    b"BEGIN:VCALENDAR\r\n"
-    b"VERSION:2.0\r\n"
-    b"PRODID:-//Tocsin//Notices//EN\r\n"
-    b"METHOD:PUBLISH\r\n"
-    b"BEGIN:VEVENT\r\n"
-)
+_HEAD = b"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Tocsin//Notices//EN\r\n"
+_PUBLISH = _HEAD + b"METHOD:PUBLISH\r\nBEGIN:VEVENT\r\n"
+_CANCEL = _HEAD + b"METHOD:CANCEL\r\nBEGIN:VEVENT\r\n"
+_END = b"END:VEVENT\r\nEND:VCALENDAR\r\n"
 _ALARM = b"BEGIN:VALARM\r\nACTION:DISPLAY\r\n"
 
 # What no value may hold: RFC 5545, 3.1, CONTROL; the line break is written as \n.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]")
 
 
-class Appointment(NamedTuple):
+class CalendarFile(NamedTuple):
+    """A calendar as it is attached, and what it asks for: its method (RFC 5546, 1.4)."""
+
+    method: str
+    content: bytes
+
+
+class Entry(NamedTuple):
     """
-    What stands in a calendar.
+    Which entry of a reader's calendar is meant.
 
     Args:
         uid: The same for all notices about one incident to one subscriber: a later
             one replaces the entry and adds none.
         sequence: Higher in each later one (RFC 5546, 2.1.4).
         stamp: When it was decided on, UTC, so that a repetition has the same bytes.
-        at: The instant, UTC.
-        organiser_name: Who says so; METHOD:PUBLISH needs one (RFC 5546, 3.2.1).
+        organiser_name: Who says so; both methods need one (RFC 5546, 3.2.1, 3.2.5).
         organiser_address: Their address.
         language: Of the text, BCP 47.
-        event: The text.
 
     """
 
     uid: str
     sequence: int
     stamp: datetime
-    at: datetime
     organiser_name: str
     organiser_address: str
     language: str
-    event: Event
 
 
-def calendar_file(appointment: Appointment) -> bytes:
-    """Return a calendar of one event; alarms whose time has passed are left out."""
-    title = _text(appointment.event.title)
-    words = f";LANGUAGE={appointment.language}:"
+def calendar_file(entry: Entry, event: Event, *, at: datetime) -> CalendarFile:
+    """
+    Put an instant into the reader's calendar, in place of what was there of it before.
+
+    Args:
+        entry: Which.
+        event: The text.
+        at: The instant, UTC; alarms before it whose time has passed are left out.
+
+    """
+    title = _text(event.title)
+    words = f";LANGUAGE={entry.language}:"
     shown = _line(f"DESCRIPTION:{title}")
-    return b"".join(
+    content = b"".join(
         [
-            _HEAD,
-            _line(f"UID:{_text(appointment.uid)}"),
-            _line(f"SEQUENCE:{appointment.sequence}"),
-            *_instants(appointment.stamp, appointment.at),
-            _organiser(appointment.organiser_name, appointment.organiser_address),
+            _PUBLISH,
+            *_named(entry),
+            _start(at),
             _line(f"SUMMARY{words}{title}"),
-            _line(f"DESCRIPTION{words}{_text(appointment.event.text)}"),
+            _line(f"DESCRIPTION{words}{_text(event.text)}"),
             b"TRANSP:TRANSPARENT\r\n",  # an instant keeps nobody busy
             *(
                 piece
-                for trigger in _triggers(appointment.stamp, appointment.at)
+                for trigger in _triggers(entry.stamp, at)
                 for piece in (_ALARM, shown, trigger)
             ),
-            b"END:VEVENT\r\nEND:VCALENDAR\r\n",
+            _END,
         ]
+    )
+    return CalendarFile("PUBLISH", content)
+
+
+def cancellation_file(entry: Entry, *, title: str) -> CalendarFile:
+    """Take an entry out of the reader's calendar again; the title says why."""
+    content = b"".join(
+        [
+            _CANCEL,
+            *_named(entry),
+            _line(f"SUMMARY;LANGUAGE={entry.language}:{_text(title)}"),
+            b"STATUS:CANCELLED\r\n",
+            _END,
+        ]
+    )
+    return CalendarFile("CANCEL", content)
+
+
+def _named(entry: Entry) -> tuple[bytes, ...]:
+    return (
+        _line(f"UID:{_text(entry.uid)}"),
+        _line(f"SEQUENCE:{entry.sequence}"),
+        _stamp(entry.stamp),
+        _organiser(entry.organiser_name, entry.organiser_address),
     )
 
 
 @lru_cache(maxsize=1024)  # as a rule the same in all notices of an incident
-def _instants(stamp: datetime, at: datetime) -> tuple[bytes, bytes]:
-    return _line(f"DTSTAMP:{_utc(stamp)}"), _line(f"DTSTART:{_utc(at)}")
+def _stamp(stamp: datetime) -> bytes:
+    return _line(f"DTSTAMP:{_utc(stamp)}")
+
+
+@lru_cache(maxsize=1024)
+def _start(at: datetime) -> bytes:
+    return _line(f"DTSTART:{_utc(at)}")
 
 
 @lru_cache(maxsize=64)

@@ -12,6 +12,7 @@ from email.policy import SMTP
 from email.utils import format_datetime, formataddr
 from functools import lru_cache
 
+from tocsin.mail.calendar import CalendarFile
 from tocsin.mail.encoding import BOUNDARY, LINE, base64_lines, body_of
 from tocsin.mail.render import CertificateLine, Rendered
 
@@ -38,7 +39,7 @@ def assemble(
     date: datetime,
     reply_to: str | None = None,
     certificates: bytes | None = None,
-    calendar: bytes | None = None,
+    calendar: CalendarFile | None = None,
 ) -> bytes:
     """
     Return a message as the bytes to send, lines ended by CRLF.
@@ -58,7 +59,7 @@ def assemble(
         date: When it was planned, so that a repetition has the same bytes.
         reply_to: Where people's answers go; None: to the sender.
         certificates: A CSV of all certificates.
-        calendar: The revocation as iCalendar.
+        calendar: The revocation, or that it is off, as iCalendar.
 
     """
     headers = [_address("From", sender_name, sender_address)]
@@ -78,15 +79,17 @@ def assemble(
     if certificates is not None:
         bodies.append(base64_lines(certificates))
     # Its lines are short, and none begins like one that a server would change.
-    is_calendar_plain = calendar is not None and calendar.isascii()
+    is_calendar_plain = calendar is not None and calendar.content.isascii()
     if calendar is not None:
-        bodies.append(calendar if is_calendar_plain else base64_lines(calendar))
+        bodies.append(
+            calendar.content if is_calendar_plain else base64_lines(calendar.content)
+        )
     pieces = _skeleton(
         language=language,
         is_text_plain=text.is_plain,
         is_html_plain=html.is_plain,
         has_list=certificates is not None,
-        has_calendar=calendar is not None,
+        method=None if calendar is None else calendar.method,
         is_calendar_plain=is_calendar_plain,
     )
     message = [*headers, pieces[0]]
@@ -124,7 +127,7 @@ def _skeleton(
     is_text_plain: bool,
     is_html_plain: bool,
     has_list: bool,
-    has_calendar: bool,
+    method: str | None,
     is_calendar_plain: bool,
 ) -> tuple[bytes, ...]:
     """Let the standard library build the frame once; return what lies around bodies."""
@@ -148,7 +151,7 @@ def _skeleton(
             filename=_LIST_NAME,
             params={"charset": "utf-8"},
         )
-    if has_calendar:
+    if method is not None:
         # An attachment and no alternative: nobody is invited, and the words are read.
         frame.add_attachment(
             _MARKS[3],
@@ -156,7 +159,7 @@ def _skeleton(
             cte="7bit" if is_calendar_plain else "base64",
             charset="utf-8",
             filename=_CALENDAR_NAME,
-            params={"method": "PUBLISH"},
+            params={"method": method},  # as within it (RFC 6047, 2.4)
         )
     # Last: each part that is added takes the headers of this name along.
     frame["Content-Language"] = language
@@ -167,7 +170,7 @@ def _skeleton(
     rest = frame.as_bytes()
     pieces = []
     for mark, is_there in zip(
-        _MARKS, (True, True, has_list, has_calendar), strict=True
+        _MARKS, (True, True, has_list, method is not None), strict=True
     ):
         if not is_there:
             continue

@@ -15,6 +15,7 @@ from models.terms import (
     SubscriberId,
 )
 from tocsin.links import CONFIRMATION, ESCALATION, SUBSCRIBER, LinkClaims, Links
+from tocsin.mail.calendar import CalendarFile, Entry
 from tocsin.mail.language import Language
 from tocsin.mail.render import (
     SHARED,
@@ -130,7 +131,7 @@ class Written(NamedTuple):
 
     rendered: Rendered
     certificates: bytes | None = None
-    calendar: bytes | None = None
+    calendar: CalendarFile | None = None
     escalations: tuple[int, ...] = ()
 
 
@@ -172,6 +173,19 @@ class Brief(NamedTuple):
         )
         token = self.links.sign(claims)
         return f"{self.sender.portal_url}/{_PAGES[purpose]}/{token}"
+
+    def entry(self, subscriber: SubscriberId) -> Entry:
+        """Return what a calendar knows the revocation by, in all of a reader's mails."""
+        launched_at = self.record.launched_at or self.notice.planned_at
+        since_launch = self.notice.planned_at - launched_at
+        return Entry(
+            uid=f"{self.record.id}.{subscriber}@{self.sender.bounce_domain}",
+            sequence=max(0, int(since_launch.total_seconds())),
+            stamp=self.notice.planned_at,
+            organiser_name=self.sender.name,
+            organiser_address=self.sender.address,
+            language=self.language.tag,
+        )
 
     def render(self, context: AnyContext, *, is_in_calendar: bool = False) -> Rendered:
         """Put what the letter says into its words; ``Broken`` where they do not fit."""

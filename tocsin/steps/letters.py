@@ -14,7 +14,7 @@ from models.terms import (
     ScopeChangeId,
 )
 from tocsin.links import ESCALATION, NO_SUBSCRIBER, Links
-from tocsin.mail.calendar import Appointment, calendar_file
+from tocsin.mail.calendar import calendar_file
 from tocsin.mail.render import (
     EscalationContext,
     EscalationLine,
@@ -32,7 +32,7 @@ from tocsin.steps.contact_letters import (
 from tocsin.steps.correspondence import Brief, Matters, Sender, Written, listed
 from tocsin.steps.withdrawn_letters import write_withdrawal
 from tocsin.store.contact_changes import changes_of
-from tocsin.store.incidents import IncidentRecord, read_incident
+from tocsin.store.incidents import read_incident
 from tocsin.store.matters import (
     ESCALATIONS_SHOWN,
     CertificateSample,
@@ -181,7 +181,7 @@ def write_letter(
 
 
 def _to_subscriber(brief: Brief) -> Written | None:
-    notice, record, sender = brief.notice, brief.record, brief.sender
+    notice = brief.notice
     subscriber = notice.to.subscriber
     sample = None if subscriber is None else brief.matters.samples.get(subscriber)
     if subscriber is None or sample is None:
@@ -199,16 +199,7 @@ def _to_subscriber(brief: Brief) -> Written | None:
         )
     if rendered.event is not None:
         calendar = calendar_file(
-            Appointment(
-                uid=f"{record.id}.{subscriber}@{sender.bounce_domain}",
-                sequence=_sequence(notice, record),
-                stamp=notice.planned_at,
-                at=sample.revocation_time,
-                organiser_name=sender.name,
-                organiser_address=sender.address,
-                language=brief.language.tag,
-                event=rendered.event,
-            )
+            brief.entry(subscriber), rendered.event, at=sample.revocation_time
         )
     return Written(rendered=rendered, certificates=certificates, calendar=calendar)
 
@@ -230,14 +221,6 @@ _WRITERS = {
     NoticeKind.CONTACTS_CHANGED: write_contacts_changed,
 }
 """Who writes a notice; what is not here is about the certificates of a subscriber."""
-
-
-def _sequence(notice: ClaimedNotice, record: IncidentRecord) -> int:
-    """Return a number that is higher in each later notice of an incident."""
-    if record.launched_at is None:
-        return 0
-    since = notice.planned_at - record.launched_at
-    return max(0, int(since.total_seconds()))
 
 
 def _is_never_late(kind: NoticeKind) -> bool:

@@ -1,6 +1,7 @@
 """Writes to subscribers that certificates of theirs are not revoked after all."""
 
 from models.terms import ScopeChangeId
+from tocsin.mail.calendar import cancellation_file
 from tocsin.mail.render import WithdrawalContext
 from tocsin.mail.skeleton import certificate_list
 from tocsin.steps.correspondence import Brief, Written, listed
@@ -29,9 +30,14 @@ def write_withdrawal(brief: Brief) -> Written | None:
         link=brief.link(reader.subscriber),
         **brief.sender.signature,
     )
+    rendered = brief.render(context)
     return Written(
-        rendered=brief.render(context),
+        rendered=rendered,
         certificates=certificate_list(lines, columns=brief.language.data.columns)
         if len(lines) > FIRST
         else None,
+        # The instant still stands for what is left.
+        calendar=None
+        if sample.remaining
+        else cancellation_file(brief.entry(reader.subscriber), title=rendered.subject),
     )
