@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    expect,
+    sync_playwright,
+)
 
 CHROMIUM = Path("/usr/bin/chromium-headless-shell")
 """
@@ -19,6 +25,9 @@ Chromium without the window around the page: the same engine, a third of the wor
 In a whole Chromium each page brings a toolbar that is drawn too, by a process of its own.
 """
 PHONE, DESK = 360, 1280
+_PATIENCE = 30_000
+"""Milliseconds that a busy machine may take to draw something; Playwright's own default
+for a click or a page."""
 AXE = "axe-core@~4.11.0"
 PICTURES = os.environ.get("TOCSIN_PICTURES")
 
@@ -87,7 +96,8 @@ def eyes(page: Page, *, has_axe: bool = False, way: str = "") -> Eyes:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Start a browser."""
+    """Start a browser, and be patient with whatever it is asked to show."""
+    expect.set_options(timeout=_PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=str(CHROMIUM), args=["--no-sandbox"]

@@ -133,7 +133,7 @@ class Robot:
         if not button.count():
             return False
         self.pressed[button.inner_text()] += 1
-        button.click(timeout=2_000)
+        button.click()
         self._page.wait_for_load_state()
         return True
 

@@ -127,7 +127,6 @@ class Site:
             color_scheme="dark" if way.width == PHONE else "light",
             locale=way.language,
         )
-        context.set_default_timeout(20_000)
         bring_axe(context, self.axe)
         return context.new_page()
 

@@ -99,8 +99,6 @@ def page(stack: Stack, browser: Browser, elsewhere: list[str]) -> Iterator[Page]
             elsewhere.append(request.url)
 
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
-    page.set_default_timeout(30_000)
-    expect.set_options(timeout=30_000)
     page.on("request", note)
     yield page
     page.close()
