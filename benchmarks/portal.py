@@ -262,7 +262,10 @@ def _load(
     used = server.cpu - before
     told = json.loads(done.stdout)
     if told["cpu"] > _BUSIEST * told["seconds"]:
-        raise SystemExit("the clients were busier than the server could make them")
+        raise SystemExit(
+            "the clients were busier than the server could make them: this machine has "
+            "other things to do; measure again when it has not"
+        )
     took = sorted(
         chain.from_iterable(kind["seconds"] for kind in told["kinds"].values())
     )
