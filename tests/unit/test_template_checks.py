@@ -88,9 +88,9 @@ def test_what_comes_only_after_the_first_screen_is_found() -> None:
 
 
 def test_page_whose_button_leads_elsewhere_is_found() -> None:
-    base = SOURCES["_base/notice.html"].replace('href="{{ link }}"', 'href="#"')
+    base = SOURCES["_base/certificates.html"].replace('href="{{ link }}"', 'href="#"')
 
-    found = findings(**{"_base/notice.html": base})
+    found = findings(**{"_base/certificates.html": base})
 
     assert all("nothing in body.html leads to the link" in one for one in found)
     assert len(found) == 2 * (READERS + WITHDRAWALS)

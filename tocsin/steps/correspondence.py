@@ -47,7 +47,7 @@ def templates_of(frozen: Mapping[str, str]) -> TemplateSet:
     Return an incident's templates as they were frozen (I7).
 
     A kind of notice that came with a later version was not frozen: it is the shipped
-    one, or an incident under way could not say what it has to.
+    one, with what it builds on, or an incident under way could not say what it has to.
     """
     later = [
         kind for kind in NoticeKind if not any(f"/{kind}/" in path for path in frozen)
@@ -55,7 +55,7 @@ def templates_of(frozen: Mapping[str, str]) -> TemplateSet:
     added = {
         path: text
         for path, text in TemplateSet.from_files().sources().items()
-        if any(f"/{kind}/" in path or f"{SHARED}/{kind}." in path for kind in later)
+        if path.startswith(f"{SHARED}/") or any(f"/{kind}/" in path for kind in later)
     }
     return TemplateSet.from_sources({**added, **frozen} if frozen else frozen)
 
