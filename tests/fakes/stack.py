@@ -19,7 +19,7 @@ from tocsin.demo.ports import free_port
 
 _UP_WITHIN = 150.0
 _ENDS_WITHIN = 60.0
-_ASK_EVERY = 0.5
+_ASK_EVERY = 1.0
 """Seconds between two questions to Prefect: each costs its server more than us."""
 
 

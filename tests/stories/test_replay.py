@@ -186,8 +186,7 @@ def test_i4_the_same_figures_result_when_it_stops_and_every_process_is_killed(
 
     with chromium() as browser:
         _stop_read_and_kill(folder, told, browser, first)
-        _kill_as_replies_come_in(folder, told, browser, second)
-        _kill_as_it_revokes(folder, told)
+        _read_and_kill_as_it_revokes(folder, told, browser, second)
         _read_and_let_it_end(folder, told, browser, third)
 
     again = json.loads(told.read_text("utf-8"))
@@ -203,18 +202,16 @@ def _stop_read_and_kill(
         read_dashboards(browser, prefect, moment)
 
 
-def _kill_as_replies_come_in(
+def _read_and_kill_as_it_revokes(
     folder: Folder, told: Path, browser: Browser, moment: str
 ) -> None:
-    """Read how it stands at a moment at which it does not stop, and kill it in its work."""
+    """Read how it stands at a moment at which it does not stop; kill it in its work."""
     with _brought_to(folder, told, _instant(moment)) as demo:
-        demo.freeze_engine()
+        engine = demo.freeze_engine()
         read_dashboards(browser, demo.prefect, moment)
-
-
-def _kill_as_it_revokes(folder: Folder, told: Path) -> None:
-    with _brought_to(folder, told, record.DEADLINE - timedelta(hours=3)):
-        pass
+        os.kill(engine, signal.SIGCONT)
+        revokes_at = record.DEADLINE - timedelta(hours=3)
+        demo.wait_for(lambda: _has_come_to(folder, revokes_at))
 
 
 def _read_and_let_it_end(
