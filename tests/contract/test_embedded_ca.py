@@ -263,7 +263,19 @@ def test_nothing_is_proven_when_the_crl_is_of_the_future(
     ca.publish(issuer_key)
 
     with pytest.raises(Unavailable, match="not in force before"):
-        proof(publication, issuer_key, seconds=-1)
+        proof(publication, issuer_key, minutes=-5, seconds=-1)
+
+
+def test_what_is_signed_while_a_long_list_is_read_is_in_force(
+    ca: EmbeddedCa, publication: EmbeddedPublication, issuer_key: str
+) -> None:
+    list(ca.revoke([request(issuer_key)]))
+    ca.publish(issuer_key)
+
+    seen = proof(publication, issuer_key, minutes=-5)
+
+    assert [one.certificate_id for one in seen.published] == [1]
+    assert seen.ocsp_answers == 1
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Reads OCSP answers and verifies them, as a browser would."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -17,6 +17,14 @@ from tocsin.ca.backend import Publication
 from tocsin.errors import Unavailable
 
 UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm)
+
+MAY_BE_AHEAD = timedelta(minutes=5)
+"""
+How long after the instant of asking a statement may have been made.
+
+A responder that signs when it is asked does so while a long list is read, and its clock
+may be ahead of ours.
+"""
 
 
 def verified_answers(
@@ -63,11 +71,17 @@ def check_in_force(
     """
     Check that a signed statement holds at an instant.
 
+    Args:
+        what: For the error.
+        this_update: When it was made, UTC; up to ``MAY_BE_AHEAD`` after the instant.
+        next_update: Until when it holds, UTC; None: nobody says.
+        now: The instant of asking, UTC.
+
     Raises:
         Unavailable: It does not hold yet, or no longer.
 
     """
-    if now < this_update:
+    if now + MAY_BE_AHEAD < this_update:
         message = f"{what} is not in force before {this_update}"
         raise Unavailable(message)
     if next_update is not None and next_update < now:
