@@ -14,19 +14,22 @@ from itertools import chain, cycle, islice
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+
 import httpx
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+from fakes.launching import launch_listed
 from figures import Figure, paired
 from sqlalchemy import select
-from whole_incident import launch, make
+from whole_incident import make
 
 from models.base import table
 from models.incident import AffectedCertificate
 from models.subscriber import Contact
-from models.terms import CertificateId, ContactId, SubscriberId
+from models.terms import CertificateId, Circumstance, ContactId, SubscriberId
 from tocsin.clock import SystemClock
 from tocsin.demo.children import running, wait_for
 from tocsin.demo.ports import free_port
@@ -303,7 +306,12 @@ def _prepare(folder: Path) -> list[Subscriber]:
     # No mail leaves: an incident is launched, and nothing wakes.
     settings = Settings(data_directory=folder)
     with open_collaborators(settings, clock=clock, owner="benchmark") as c:
-        launch(c, settings, made_aware_at=made_aware_at)
+        launch_listed(
+            c,
+            settings,
+            circumstance=Circumstance.MISISSUED,
+            made_aware_at=made_aware_at,
+        )
         return [*_subscribers(c)]
 
 

@@ -10,23 +10,20 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from fakes.launching import launch_listed
 
-from models.terms import Circumstance, IncidentId
+from models.terms import Circumstance
 from tocsin.ca.issuers import create_issuer, find_issuer, signing_key
 from tocsin.clock import SteppedClock
 from tocsin.log import configure_logging
 from tocsin.settings import Settings
-from tocsin.steps.advance import Collaborators, advance, next_due_at
-from tocsin.steps.collaborators import current_templates, open_collaborators
-from tocsin.steps.launch import (
-    LaunchRequest,
-    draft_incident,
-    launch_incident,
-    read_rulebook,
-)
+from tocsin.steps.advance import advance, next_due_at
+from tocsin.steps.collaborators import open_collaborators
 from tocsin.store.figures import incident_figures
 from tocsin.store.session import reading
 
@@ -85,35 +82,6 @@ def make(owners: Sequence[int], folder: Path) -> None:
             directory.write(f",,,,{role},{role}@ca.example,,,{role}\n")
 
 
-def launch(
-    c: Collaborators, settings: Settings, *, made_aware_at: datetime
-) -> IncidentId:
-    """Launch an incident from what was made in the data directory."""
-    folder = settings.data_directory
-    incident, _ = draft_incident(
-        c.engine,
-        LaunchRequest(
-            title="Policy qualifiers without http",
-            circumstance=Circumstance.MISISSUED,
-            made_aware_at=made_aware_at,
-            certificates=[folder / "list.pem"],
-            directory=folder / "directory.csv",
-            zone="UTC",
-        ),
-        rulebook=read_rulebook(settings),
-        clock=c.clock,
-    )
-    launch_incident(
-        c.engine,
-        incident=incident,
-        backend=c.backend,
-        templates=current_templates(settings).sources(),
-        actor="officer",
-        clock=c.clock,
-    )
-    return incident
-
-
 def run(folder: Path) -> dict[str, object]:
     """Draft, launch and live through it until everything is proven."""
     started = time.perf_counter()
@@ -122,7 +90,9 @@ def run(folder: Path) -> dict[str, object]:
         data_directory=folder, smtp_host="127.0.0.1", smtp_port=SMTP_PORT
     )
     with open_collaborators(settings, clock=clock, owner="benchmark") as c:
-        incident = launch(c, settings, made_aware_at=AWARE)
+        incident = launch_listed(
+            c, settings, circumstance=Circumstance.MISISSUED, made_aware_at=AWARE
+        )
         while True:
             done = advance(c)
             if done.problems:

@@ -13,11 +13,12 @@ from typing import Any
 
 import httpx
 from factories import HOUR, LAUNCH, MADE_AWARE, insert_replacement
+from fakes.launching import launch_listed
 from fakes.lists import make_certificate, pem
 from fakes.office import CHAN, LAM, OFFICERS, WONG, form_nonce, link_in
 from fakes.scripted_relay import ScriptedRelay
 from fakes.stack import wait_until
-from fakes.walk import DIRECTORY, HOSTS, launch_listed
+from fakes.walk import DIRECTORY, HOSTS
 from fastapi import FastAPI
 from portal_server import make_csr, nonce_in, running, visitor
 from sqlalchemy import Engine, Row, inspect, select, text

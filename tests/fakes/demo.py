@@ -61,11 +61,15 @@ class Demo:
         """Find the processes it started."""
         return children_of(self.process.pid)
 
-    def freeze_engine(self) -> int:
-        """Let nothing go on in the replay, whatever it is at; return its process."""
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let nothing go on in the replay for a while, whatever it is at."""
         (engine,) = [pid for pid in self.children() if _is_engine(pid)]
         os.kill(engine, signal.SIGSTOP)
-        return engine
+        try:
+            yield
+        finally:
+            os.kill(engine, signal.SIGCONT)
 
     def kill(self) -> None:
         """Kill it and every process of it."""

@@ -1,10 +1,10 @@
 """Wakes the engine without Prefect, for replays that are about the engine."""
 
+from fakes.launching import draft_and_launch
+
 from models.terms import IncidentId
 from tocsin.demo.machine import Machine
 from tocsin.steps.advance import advance
-from tocsin.steps.collaborators import current_templates
-from tocsin.steps.launch import draft_incident, launch_incident, read_rulebook
 
 
 class DirectDriver:
@@ -16,22 +16,10 @@ class DirectDriver:
         self._machine = machine
 
     def launch(self) -> IncidentId:
-        c, settings = self._machine.collaborators, self._machine.settings
-        incident, _ = draft_incident(
-            c.engine,
-            self._machine.request,
-            rulebook=read_rulebook(settings),
-            clock=c.clock,
+        machine = self._machine
+        return draft_and_launch(
+            machine.collaborators, machine.settings, machine.request
         )
-        launch_incident(
-            c.engine,
-            incident=incident,
-            backend=c.backend,
-            templates=current_templates(settings).sources(),
-            actor="officer",
-            clock=c.clock,
-        )
-        return incident
 
     def advance(self, incident: IncidentId) -> None:
         done = advance(self._machine.collaborators)

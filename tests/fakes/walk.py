@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from factories import LAUNCH
+from fakes.launching import launch_listed
 from fakes.lists import make_certificate, pem
 from freezegun import freeze_time
 from freezegun.api import FrozenDateTimeFactory
@@ -33,13 +34,7 @@ from tocsin.links import SUBSCRIBER, LinkClaims
 from tocsin.policy.ladder import parse_ladder, timetable
 from tocsin.settings import Settings
 from tocsin.steps.advance import Collaborators, advance, next_due_at
-from tocsin.steps.collaborators import current_templates, open_collaborators
-from tocsin.steps.launch import (
-    LaunchRequest,
-    draft_incident,
-    launch_incident,
-    read_rulebook,
-)
+from tocsin.steps.collaborators import open_collaborators
 from tocsin.steps.replies import take_reply
 from tocsin.steps.reply_acts import ReplyAct
 from tocsin.store import audit
@@ -208,39 +203,6 @@ class Walk:
         if names:
             return " + ".join(names)
         return f"{(self.now - LAUNCH) / timedelta(hours=1):.1f} h"
-
-
-def launch_listed(
-    c: Collaborators,
-    settings: Settings,
-    *,
-    circumstance: Circumstance,
-    made_aware_at: datetime,
-) -> IncidentId:
-    """Launch an incident from list.pem and directory.csv of the data directory."""
-    folder = settings.data_directory
-    incident, _ = draft_incident(
-        c.engine,
-        LaunchRequest(
-            title="CPS URI",
-            circumstance=circumstance,
-            made_aware_at=made_aware_at,
-            certificates=[folder / "list.pem"],
-            directory=folder / "directory.csv",
-            zone="UTC",
-        ),
-        rulebook=read_rulebook(settings),
-        clock=c.clock,
-    )
-    launch_incident(
-        c.engine,
-        incident=incident,
-        backend=c.backend,
-        templates=current_templates(settings).sources(),
-        actor="officer",
-        clock=c.clock,
-    )
-    return incident
 
 
 @contextmanager

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from factories import LAUNCH, MADE_AWARE
+from fakes.launching import launch_listed
 from fakes.lists import make_certificate, pem
-from fakes.walk import launch_listed
 from sqlalchemy import select
 
 from models.base import table

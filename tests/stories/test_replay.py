@@ -1,8 +1,6 @@
 """The founding case on the real engine: 1,111 certificates, 240 subscribers, five days."""
 
 import json
-import os
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -207,9 +205,8 @@ def _read_and_kill_as_it_revokes(
 ) -> None:
     """Read how it stands at a moment at which it does not stop; kill it in its work."""
     with _brought_to(folder, told, _instant(moment)) as demo:
-        engine = demo.freeze_engine()
-        read_dashboards(browser, demo.prefect, moment)
-        os.kill(engine, signal.SIGCONT)
+        with demo.frozen():
+            read_dashboards(browser, demo.prefect, moment)
         revokes_at = record.DEADLINE - timedelta(hours=3)
         demo.wait_for(lambda: _has_come_to(folder, revokes_at))
 
@@ -218,9 +215,8 @@ def _read_and_let_it_end(
     folder: Folder, told: Path, browser: Browser, moment: str
 ) -> None:
     with _brought_to(folder, told, _instant(moment)) as demo:
-        engine = demo.freeze_engine()
-        read_dashboards(browser, demo.prefect, moment)
-        os.kill(engine, signal.SIGCONT)
+        with demo.frozen():
+            read_dashboards(browser, demo.prefect, moment)
         assert demo.process.wait(WITHIN) == 0
 
 

@@ -78,7 +78,7 @@ def calendar_file(entry: Entry, event: Event, *, at: datetime) -> CalendarFile:
         [
             _PUBLISH,
             *_named(entry),
-            _start(at),
+            _instant("DTSTART", at),
             _line(f"SUMMARY{words}{title}"),
             _line(f"DESCRIPTION{words}{_text(event.text)}"),
             b"TRANSP:TRANSPARENT\r\n",  # an instant keeps nobody busy
@@ -111,19 +111,14 @@ def _named(entry: Entry) -> tuple[bytes, ...]:
     return (
         _line(f"UID:{_text(entry.uid)}"),
         _line(f"SEQUENCE:{entry.sequence}"),
-        _stamp(entry.stamp),
+        _instant("DTSTAMP", entry.stamp),
         _organiser(entry.organiser_name, entry.organiser_address),
     )
 
 
 @lru_cache(maxsize=1024)  # as a rule the same in all notices of an incident
-def _stamp(stamp: datetime) -> bytes:
-    return _line(f"DTSTAMP:{_utc(stamp)}")
-
-
-@lru_cache(maxsize=1024)
-def _start(at: datetime) -> bytes:
-    return _line(f"DTSTART:{_utc(at)}")
+def _instant(name: str, at: datetime) -> bytes:
+    return _line(f"{name}:{at.astimezone(UTC):%Y%m%dT%H%M%SZ}")
 
 
 @lru_cache(maxsize=64)
@@ -139,10 +134,6 @@ def _triggers(stamp: datetime, at: datetime) -> tuple[bytes, ...]:
         for before in _REMIND_BEFORE
         if at - before > stamp
     )
-
-
-def _utc(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
 
 
 def _text(value: str) -> str:
