@@ -20,6 +20,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import StateType
+from prefect.context import SyncClientContext
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Crashed
 
@@ -216,7 +217,7 @@ def main() -> None:
             # The pages lead to the portal, which lives in this process.
             threading.Event().wait()
 
-    with folder.held("engine"), _without_heartbeat():
+    with folder.held("engine"), _without_heartbeat(), SyncClientContext.get_or_create():
         run_replay(
             folder,
             make_driver=PrefectDriver,

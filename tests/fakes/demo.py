@@ -10,10 +10,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tocsin.demo.ports import free_port
@@ -45,17 +44,6 @@ class Demo:
                 continue
             pytest.fail(f"it ended with {code} before it had come so far")
         pytest.fail("it did not come so far")
-
-    def wait_for_prefect(self) -> None:
-        """Wait until its Prefect server answers."""
-        with httpx.Client(trust_env=False, timeout=5) as client:
-
-            def answers() -> bool:
-                with contextlib.suppress(httpx.HTTPError):
-                    return client.get(f"{self.prefect}/api/health").is_success
-                return False
-
-            self.wait_for(answers)
 
     def children(self) -> list[int]:
         """Find the processes it started."""
@@ -102,14 +90,8 @@ def start_demo(
 
 
 @contextmanager
-def stopped_at(directory: Path, summary: Path, moment: str) -> Iterator[str]:
-    """
-    Run a replay up to a moment on a terminal, where it stays until it is killed.
-
-    Yields:
-        The address of the Prefect UI, as the terminal shows it.
-
-    """
+def stopped_at(directory: Path, summary: Path, moment: str) -> Iterator[Demo]:
+    """Run a replay up to a moment on a terminal, where it stays until it is killed."""
     ours, its = pty.openpty()
     demo = start_demo(directory, summary, "--until", moment, terminal=its)
     os.close(its)
@@ -118,7 +100,8 @@ def stopped_at(directory: Path, summary: Path, moment: str) -> Iterator[str]:
         demo.wait_for(lambda: _OPEN.search(terminal.text) is not None)
         found = _OPEN.search(terminal.text)
         assert found is not None
-        yield found[1]
+        # The address that the terminal shows is the one that people open.
+        yield replace(demo, prefect=found[1])
     finally:
         demo.kill()
         terminal.close()

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -137,54 +136,18 @@ def test_reports_are_written_when_the_replay_ends(
     assert "1,111" in (folder.reports / "status.md").read_text("utf-8")
 
 
-@dataclass(frozen=True, slots=True)
-class Orphaned:
-    """A replay of which the first process alone was killed, before the launch."""
-
-    folder: Folder
-    children: list[int]
-
-    def wait(self) -> None:
-        """Wait until the others have ended, too."""
-        wait_until(
-            lambda: not any(is_alive(pid) for pid in self.children),
-            within=WITHIN,
-            what="the demo's processes ended with it",
-        )
-
-
-@pytest.fixture(scope="module")
-def orphaned(tmp_path_factory: pytest.TempPathFactory) -> Orphaned:
-    folder = Folder(tmp_path_factory.mktemp("killed") / "demo")
-    demo = start_demo(folder.root, folder.root / "summary.json")
-    demo.wait_for_prefect()
-    demo.wait_for(lambda: any(folder.data.glob("*.sqlite")))
-    children = demo.children()
-    demo.process.kill()
-    demo.process.wait()
-    return Orphaned(folder, children)
-
-
-@pytest.mark.faults
-def test_nothing_is_left_running_when_the_demo_alone_is_killed(
-    orphaned: Orphaned,
-) -> None:
-    assert len(orphaned.children) == 2
-    orphaned.wait()
-
-
 @pytest.mark.browser
-def test_i4_the_same_figures_result_when_it_stops_and_every_process_is_killed(
-    summary: DemoSummary, orphaned: Orphaned, tmp_path: Path
+@pytest.mark.faults
+def test_i4_the_same_figures_result_when_it_alone_and_then_every_process_is_killed(
+    summary: DemoSummary, tmp_path: Path
 ) -> None:
-    """And wherever it stops, a manager reads on the dashboards how it stands."""
-    folder, told = orphaned.folder, tmp_path / "summary.json"
-    orphaned.wait()
+    """And wherever it stands, a manager reads on the dashboards how it stands."""
+    folder, told = Folder(tmp_path / "demo"), tmp_path / "summary.json"
     first, second, third = MOMENTS
 
     with chromium() as browser:
-        _stop_read_and_kill(folder, told, browser, first)
-        _read_and_kill_as_it_revokes(folder, told, browser, second)
+        _stop_read_and_kill_it_alone(folder, told, browser, first)
+        _read_and_kill_all_as_it_revokes(folder, told, browser, second)
         _read_and_let_it_end(folder, told, browser, third)
 
     again = json.loads(told.read_text("utf-8"))
@@ -192,15 +155,24 @@ def test_i4_the_same_figures_result_when_it_stops_and_every_process_is_killed(
     assert _figures(again) == _figures(expected)
 
 
-def _stop_read_and_kill(
+def _stop_read_and_kill_it_alone(
     folder: Folder, told: Path, browser: Browser, moment: str
 ) -> None:
-    with stopped_at(folder.root, told, moment) as prefect:
+    """Read how it stands where it stopped; its Prefect and its engine end with it."""
+    with stopped_at(folder.root, told, moment) as demo:
         assert folder.progress().now == _instant(moment)
-        read_dashboards(browser, prefect, moment)
+        read_dashboards(browser, demo.prefect, moment)
+        children = demo.children()
+        assert len(children) == 2
+        demo.process.kill()
+        wait_until(
+            lambda: not any(is_alive(pid) for pid in children),
+            within=WITHIN,
+            what="the demo's processes ended with it",
+        )
 
 
-def _read_and_kill_as_it_revokes(
+def _read_and_kill_all_as_it_revokes(
     folder: Folder, told: Path, browser: Browser, moment: str
 ) -> None:
     """Read how it stands at a moment at which it does not stop; kill it in its work."""

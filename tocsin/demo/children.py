@@ -46,6 +46,8 @@ def prefect_environment(folder: Folder, port: int) -> dict[str, str]:
         # The newer UI asks a server on the internet for settings; this one asks nobody.
         "PREFECT_SERVER_UI_V2_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        # The server is of the version that its client is: they are installed together.
+        "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",
         # Runs arrive in bursts here, since time is stepped.
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
         "PYTHONUNBUFFERED": "1",

@@ -47,7 +47,7 @@ _EAGERNESS = 2.0
 _SOONEST = timedelta(hours=1)
 # Assumption: of those whose CSR comes late, a third at least acknowledges in time.
 _ACKNOWLEDGE_ONLY_SHARE = 1 / 3
-_HALF_HOUR = timedelta(minutes=30)
+_HOUR = timedelta(hours=1)
 
 
 def plan_answers(
@@ -104,11 +104,11 @@ def _rounded(at: datetime) -> datetime:
     """
     Return the instant at which the replay looks at an answer.
 
-    Half hours until the deadline; after it, the statuses of the record: what
+    Whole hours until the deadline; after it, the statuses of the record: what
     comes then changes nothing any more.
     """
-    if at <= record.DEADLINE - _HALF_HOUR:
-        return at + (-(at - record.MADE_AWARE_AT) % _HALF_HOUR)
+    if at <= record.DEADLINE - _HOUR:
+        return at + (-(at - record.MADE_AWARE_AT) % _HOUR)
     return next(status.at for status in record.STATUSES if status.at >= at)
 
 
@@ -120,6 +120,6 @@ def _between(
     eagerness: float = 1.0,
 ) -> datetime:
     """Draw an instant, an hour after the start at the soonest; eager ones come early."""
-    span = end - start - _SOONEST - _HALF_HOUR
+    span = end - start - _SOONEST - _HOUR
     drawn: float = chance.random() ** eagerness
     return start + _SOONEST + span * drawn
