@@ -14,6 +14,7 @@ from pathlib import Path
 from fakes.forks import forks
 
 from tocsin.ca.factory import find_backend
+from tocsin.ca.files import write_atomically
 from tocsin.ca.options import read_options
 from tocsin.clock import SystemClock
 from tocsin.guard import run_guard
@@ -53,6 +54,15 @@ class World:
         return self.folder / "shift"
 
     @property
+    def log(self) -> Path:
+        """What the lives say."""
+        return self.folder / "lives.log"
+
+    def set_clocks(self, ahead: timedelta) -> None:
+        """Set everybody's clock so far ahead; at no moment is there none to be read."""
+        write_atomically(self.shift, str(ahead.total_seconds()).encode())
+
+    @property
     def heartbeat(self) -> Path:
         """The guard's."""
         return self.folder / "guard.json"
@@ -70,7 +80,7 @@ class ShiftedClock:
 
 def live(world: World, actor: str, is_ready: Event) -> None:
     """Revoke what is due, again and again, until killed."""
-    with (world.folder / "lives.log").open("a") as log:
+    with world.log.open("a") as log:
         os.dup2(log.fileno(), 2)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     configure_logging()
@@ -113,7 +123,7 @@ def begun(world: World, actor: str) -> Iterator[ForkServerProcess]:
     process = context.Process(target=live, args=(world, actor, is_ready), daemon=True)
     process.start()
     try:
-        assert is_ready.wait(_READY_WITHIN), (world.folder / "lives.log").read_text()
+        assert is_ready.wait(_READY_WITHIN), world.log.read_text()
         yield process
     finally:
         process.kill()

@@ -206,7 +206,7 @@ class Campaign:
 
     def _let_time_pass(self) -> None:
         self.shift += _TIME_PASSES
-        self.world.shift.write_text(str(self.shift.total_seconds()))
+        self.world.set_clocks(self.shift)
 
 
 def campaign(
@@ -262,7 +262,7 @@ def campaign(
             ends_at=started_at + 60 * minutes,
             stalled=stalled,
         )
-        world.shift.write_text("0")
+        world.set_clocks(timedelta())
         run.kill_again_and_again(kills)
         run.finish()
         return run.figures(monotonic() - started_at)

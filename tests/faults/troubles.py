@@ -9,10 +9,11 @@ The alarm is the guard's heartbeat, which others listen for: silence rings.
 import argparse
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from time import monotonic
 
@@ -297,7 +298,7 @@ def _with_lives(
         folder=folder,
         batch=max(10, len(ca.serials) // 20),
     )
-    world.shift.write_text("0")
+    world.set_clocks(timedelta())
     skipped = timedelta()
     ends = monotonic() + _ENDS_WITHIN
     pause = threading.Event()
@@ -305,20 +306,22 @@ def _with_lives(
         lives = [stack.enter_context(begun(world, actor)) for actor in actors]
         while ca.progress() < len(ca.serials) // 4:
             assert monotonic() < ends
+            _see_them_live(lives, world)
             pause.wait(_LOOKS)
         for process in lives[:dying]:
             process.kill()
-        world.shift.write_text(str(forward.total_seconds()))
+        world.set_clocks(forward)
         stands, since = -1, monotonic()
         while not due.is_published:
             assert monotonic() < ends, due.states()
+            _see_them_live(lives[dying:], world)
             if (now_at := ca.progress()) != stands:
                 stands, since = now_at, monotonic()
             elif monotonic() - since > 2 * _LOOKS * 50:
                 # Nothing happens until claims of the dead end: jump there.
                 skipped += MINUTE
                 since = monotonic()
-                world.shift.write_text(str((forward + skipped).total_seconds()))
+                world.set_clocks(forward + skipped)
             pause.wait(_LOOKS * 5)
     rows = due.rows().values()
     last = max(row.published_at for row in rows) - forward
@@ -330,6 +333,12 @@ def _with_lives(
         alarm_before=None,
         twice=sum(times > 1 for times in ca.calls().values()),
     )
+
+
+def _see_them_live(lives: Sequence[BaseProcess], world: World) -> None:
+    """See that who was not killed is at work, or say what it died of."""
+    dead = [process for process in lives if not process.is_alive()]
+    assert not dead, world.log.read_text("utf-8", "replace")[-4_000:]
 
 
 TROUBLES = (

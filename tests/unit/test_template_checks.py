@@ -1,6 +1,7 @@
 """Every slip that would reach a reader is found before the first mail, and named."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -138,3 +139,13 @@ def test_event_without_a_title_is_found() -> None:
 
     assert all("the first line of event.txt is empty" in one for one in found)
     assert len(found) == READERS
+
+
+def test_file_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    subject = tmp_path / "en" / "initial" / "subject.txt"
+    subject.parent.mkdir(parents=True)
+    subject.write_bytes("Café".encode("latin-1"))
+
+    found = check_templates(TemplateSet.from_files(tmp_path))
+
+    assert found == ("en/initial/subject.txt: not UTF-8: save it as that",)

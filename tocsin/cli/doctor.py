@@ -189,7 +189,7 @@ def _rules(settings: Settings) -> Finding:
 
 def _templates(settings: Settings) -> Finding:
     templates = current_templates(settings)
-    if broken := list(check_templates(templates)):
+    if broken := check_templates(templates):
         return _missing("templates", "; ".join(broken[:3]), "`tocsin templates check`")
     own = (
         f", {settings.template_directory} first" if settings.template_directory else ""

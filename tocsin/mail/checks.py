@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from html.parser import HTMLParser
 from itertools import islice
 
@@ -43,8 +44,26 @@ _INLINE = frozenset(
 _FORBIDDEN = frozenset(("script", "form", "iframe", "object", "embed", "link", "base"))
 
 
-def check_templates(templates: TemplateSet) -> Iterator[str]:
-    """Render each notice in each language; yield what is wrong, in words."""
+def check_templates(templates: TemplateSet) -> tuple[str, ...]:
+    """
+    Render each notice in each language; return what is wrong, in words.
+
+    That takes a second. Of the same sources it is found out once: who looks at a preview
+    again does not wait for it again.
+    """
+    try:
+        sources = templates.sources()
+    except BadInput as error:
+        return (str(error),)
+    return _check_sources(tuple(sources.items()))
+
+
+@lru_cache(maxsize=4)
+def _check_sources(sources: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    return tuple(_check(TemplateSet.from_sources(dict(sources))))
+
+
+def _check(templates: TemplateSet) -> Iterator[str]:
     languages = templates.languages()
     yield from _unknown(templates)
     for tag in languages:

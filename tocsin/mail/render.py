@@ -116,6 +116,18 @@ class Wording:
     event: Template | None
 
 
+class _OwnFiles(FileSystemLoader):
+    """An operator's own files, by whatever program they were saved."""
+
+    def get_source(
+        self, environment: Environment, template: str
+    ) -> tuple[str, str, Callable[[], bool]]:
+        try:
+            return super().get_source(environment, template)
+        except UnicodeDecodeError as error:
+            raise BadInput("not UTF-8: save it as that", file=template) from error
+
+
 class TemplateSet:
     """
     The templates of all notices, and the languages they are in.
@@ -138,13 +150,13 @@ class TemplateSet:
         """Use the templates that come with Tocsin, the operator's own before them."""
         loaders: list[BaseLoader] = [PackageLoader("templates", "email")]
         if directory is not None:
-            loaders.insert(0, FileSystemLoader(directory))
+            loaders.insert(0, _OwnFiles(directory))
         return cls(ChoiceLoader(loaders))
 
     @classmethod
     def from_files_alone(cls, directory: Path) -> "TemplateSet":
         """Use an operator's own templates and nothing else, to see which they are."""
-        return cls(FileSystemLoader(directory))
+        return cls(_OwnFiles(directory))
 
     @classmethod
     def from_sources(cls, sources: Mapping[str, str]) -> "TemplateSet":

@@ -51,7 +51,7 @@ def preview_incident(
         BadInput: A template is broken; found here, before the first mail.
 
     """
-    if broken := list(check_templates(templates)):
+    if broken := check_templates(templates):
         raise BadInput(f"templates: {'; '.join(broken[:3])}. See `templates check`.")
     plan = plan_incident(engine, incident=incident, backend=backend, now=now)
     with reading(engine) as connection:
