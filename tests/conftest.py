@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from compiled_once import compile_once
 from databases import (
     KeptDatabase,
     administering,
@@ -43,6 +44,8 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 # Hundreds of processes are started, and each would compile all of ours anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+
+compile_once()
 
 # What collecting makes, all modules and tests, stays: to look through it again and again
 # for what is not needed any more takes a tenth of the time.

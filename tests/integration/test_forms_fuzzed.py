@@ -1,6 +1,5 @@
 """Whatever is sent by a form: no fault of ours, nothing of others, nothing without its nonce."""
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,13 +19,14 @@ from fakes.tokens import living
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from portal_server import make_csr, running
+from ways import EVERY_WAY
 
 from tocsin.portal.app import create_app, portal_config
 
 pytestmark = pytest.mark.server
 
 _MOST_PAGES = 120
-_EXAMPLES = 120 if os.environ.get("CI") else 60
+_EXAMPLES = 240 if EVERY_WAY else 60
 
 HOSTILE = (
     b"",
