@@ -34,7 +34,7 @@ settings.register_profile(
 )
 settings.register_profile(
     "ci",
-    max_examples=150,
+    max_examples=300 if EVERY_WAY else 100,
     deadline=None,
     derandomize=True,
     suppress_health_check=[*HealthCheck],
@@ -78,7 +78,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         limit = item.get_closest_marker("timeout")
         may_take = limit.args[0] if limit else 0
         may_take += sum(
-            bool(item.get_closest_marker(kind)) for kind in ("browser", "faults")
+            bool(item.get_closest_marker(kind))
+            for kind in ("browser", "faults", "server")
         )
         longest[item.path] = max(longest.get(item.path, 0), may_take)
     items.sort(key=lambda item: -longest[item.path])
