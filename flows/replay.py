@@ -217,6 +217,7 @@ def main() -> None:
             # The pages lead to the portal, which lives in this process.
             threading.Event().wait()
 
+    # One client for all flows: a new one reads the certificates of all public CAs first.
     with folder.held("engine"), _without_heartbeat(), SyncClientContext.get_or_create():
         run_replay(
             folder,
