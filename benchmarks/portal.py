@@ -14,8 +14,6 @@ from itertools import chain, cycle, islice
 from pathlib import Path
 from typing import Any
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
-
 import httpx
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes

@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,8 +9,6 @@ from datetime import timedelta
 from pathlib import Path
 from time import perf_counter
 from urllib.parse import urlsplit
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding

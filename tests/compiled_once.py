@@ -1,32 +1,23 @@
 """What SQLAlchemy compiled for one engine serves the next; else each test compiles it anew."""
 
 from collections import defaultdict
-from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
 
-class _Kept(MutableMapping[tuple[Any, ...], Any]):
-    """Compiled statements of all engines of one kind, whosever dialect made them."""
+class _Kept(dict[Any, Any]):
+    """
+    Compiled statements of all engines of one kind, whosever dialect made them.
 
-    def __init__(self) -> None:
-        self._kept: dict[tuple[Any, ...], Any] = {}
+    SQLAlchemy gets and sets. The first part of its keys is the engine's own dialect.
+    """
 
-    def __getitem__(self, key: tuple[Any, ...]) -> Any:
-        return self._kept[key[1:]]  # the first of it is the engine's own dialect
+    def get(self, key: tuple[Any, ...], default: Any = None) -> Any:
+        return super().get(key[1:], default)
 
     def __setitem__(self, key: tuple[Any, ...], compiled: Any) -> None:
-        self._kept[key[1:]] = compiled
-
-    def __delitem__(self, key: tuple[Any, ...]) -> None:
-        del self._kept[key[1:]]
-
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        return iter(self._kept)
-
-    def __len__(self) -> int:
-        return len(self._kept)
+        super().__setitem__(key[1:], compiled)
 
 
 _KEPT: defaultdict[tuple[str, str], _Kept] = defaultdict(_Kept)
